@@ -1,0 +1,57 @@
+"""The `websocket.ping` extension of ASGI: its name and its events.
+
+`docs/extension.md` specifies it. What a middleware sends through it are ordinary ASGI events
+with a few more keys; their values are Python objects, so it serves a server in the same process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any, Literal, NotRequired, Protocol, TypedDict
+
+EXTENSION = "websocket.ping"
+"""The key in `scope["extensions"]`."""
+
+Scope = MutableMapping[str, Any]
+Event = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Any]]
+Send = Callable[[Any], Awaitable[None]]
+Application = Callable[[Any, Any, Any], Awaitable[Any]]
+"""Any ASGI 3 application, however strictly its own events are typed."""
+
+
+class OnPong(Protocol):
+    """Called for each Pong frame as it is parsed, and with `None` once none can come any more."""
+
+    def __call__(self, payload: bytes | None, time: float, /) -> None: ...
+
+
+class OnReadPaused(Protocol):
+    """Called when the server stops reading because too much is unread, and when it goes on."""
+
+    def __call__(self, paused: bool, time: float, /) -> None: ...
+
+
+class PingEvent(TypedDict):
+    """Write a Ping frame."""
+
+    type: Literal["websocket.ping"]
+    bytes: bytes
+    on_pong: OnPong
+
+
+class AcceptExtra(TypedDict, total=False):
+    """What `websocket.accept` may carry besides the keys of the ASGI specification."""
+
+    keepalive: bool
+    close_timeout: float
+    on_read_paused: OnReadPaused
+
+
+class FailEvent(TypedDict):
+    """Fail the connection (RFC 6455 7.1.7): a `websocket.close` with a timeout."""
+
+    type: Literal["websocket.close"]
+    code: int
+    reason: NotRequired[str]
+    timeout: float

@@ -1,0 +1,185 @@
+"""When to ping, which Pong answers what, and when the peer is dead.
+
+This is the whole of the timing, without I/O: `now` (monotonic seconds) and the payload for the
+next Ping come in as arguments, commands come out. Its rules:
+
+1. A keepalive Ping is due `ping_interval` seconds after the last one was written. While
+   `ping_timeout` is set it waits for that one's Pong too, so at most one is in flight; with
+   `None` one goes out per interval, and the last `REMEMBERED` are remembered.
+2. Only a Pong with the payload of a Ping in flight counts. It acknowledges the Pings sent before
+   that one as well (RFC 6455 5.5.3 lets a peer answer only the most recent Ping).
+3. A keepalive Ping still in flight `ping_timeout` seconds after it was written fails the
+   connection. A manual Ping, one that the application asked for, only expires.
+4. A stalled event loop is not the peer's fault. While the loop is still catching up with what
+   piled up during a stall, a deadline is put off, once, until it has.
+
+Everything a peer may do is legal input; nothing it does raises.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import inf
+
+from .settings import Settings
+
+REMEMBERED = 16
+"""How many unanswered keepalive Pings are remembered while nothing times out."""
+
+EARLY = 0.001
+"""How early a Ping may go out, in seconds: some event loops count in whole milliseconds."""
+
+
+@dataclass(slots=True, eq=False)
+class Ping:
+    """A Ping in flight. Times are monotonic seconds; an infinite deadline is none."""
+
+    payload: bytes
+    sent_at: float
+    deadline: float
+    manual: bool
+    put_off: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SendPing:
+    """Write this Ping, then tell `Heartbeat.written`."""
+
+    ping: Ping
+
+
+@dataclass(frozen=True, slots=True)
+class Expire:
+    """This manual Ping was not answered in time."""
+
+    ping: Ping
+
+
+@dataclass(frozen=True, slots=True)
+class Fail:
+    """This Ping was not answered in time: fail the connection (RFC 6455 7.1.7)."""
+
+    ping: Ping
+
+
+Command = SendPing | Expire | Fail
+
+
+class Heartbeat:
+    """The heartbeat of one connection; nothing is due before `open` and after `close`."""
+
+    __slots__ = ("_awaited", "_pinged_at", "_pings", "is_open", "latency", "settings")
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.is_open = False
+        self.latency: float | None = None
+        self._pings: list[Ping] = []  # in flight, in the order they were sent
+        self._awaited: Ping | None = None  # the keepalive Ping that has a deadline
+        self._pinged_at = 0.0  # when the last keepalive Ping was written, or the connection opened
+
+    def open(self, now: float) -> None:
+        """The connection has been accepted."""
+        self.is_open = True
+        self._pinged_at = now
+
+    def close(self) -> None:
+        """The connection is closing or lost: nothing more will be sent or expected."""
+        self.is_open = False
+        self._pings.clear()
+        self._awaited = None
+
+    def configure(self, settings: Settings) -> None:
+        """Use other settings from now on.
+
+        A Ping in flight keeps its deadline, unless keepalive or heartbeat is now turned off.
+        """
+        self.settings = settings
+        if self._awaited is not None and None in (settings.ping_interval, settings.ping_timeout):
+            self._awaited.deadline = inf
+            self._awaited = None
+
+    @property
+    def wake_at(self) -> float:
+        """When to call `tick` next; infinity if never."""
+        due = self._due
+        for ping in self._pings:
+            due = min(due, ping.deadline)
+        return due
+
+    @property
+    def _due(self) -> float:
+        """When the next keepalive Ping is due."""
+        interval = self.settings.ping_interval
+        if not self.is_open or interval is None or self._awaited is not None:
+            return inf
+        return self._pinged_at + interval
+
+    def tick(self, now: float, payload: bytes, caught_up_at: float) -> list[Command]:
+        """Say what is to be done at `now`.
+
+        Args:
+            now: Monotonic seconds.
+            payload: For the next Ping, should one be due: random, so that only its Pong matches.
+            caught_up_at: When the event loop will have caught up with its last stall; in the
+                past if it has.
+        """
+        commands: list[Command] = []
+        for ping in self._pings.copy():
+            if now < ping.deadline:
+                continue
+            if now < caught_up_at and not ping.put_off:
+                ping.put_off = True
+                timeout = ping.deadline - ping.sent_at
+                ping.deadline = min(caught_up_at, now + timeout)
+            elif ping.manual:
+                self._pings.remove(ping)
+                commands.append(Expire(ping))
+            else:
+                self.close()
+                return [Fail(ping)]
+        if now >= self._due - EARLY:
+            commands.append(SendPing(self._sent(payload, now, manual=False)))
+        return commands
+
+    def ping(self, payload: bytes, now: float) -> Ping:
+        """Take up a manual Ping: write it, then tell `written`."""
+        return self._sent(payload, now, manual=True)
+
+    def _sent(self, payload: bytes, now: float, *, manual: bool) -> Ping:
+        ping = Ping(payload, now, inf, manual)
+        self._pings.append(ping)
+        self.written(ping, now)
+        if self._awaited is None:
+            self._forget()
+        return ping
+
+    def _forget(self) -> None:
+        """Keep the number of unanswered keepalive Pings bounded while none has a deadline."""
+        unanswered = [ping for ping in self._pings if not ping.manual]
+        if len(unanswered) > REMEMBERED:
+            self._pings.remove(unanswered[0])
+
+    def written(self, ping: Ping, now: float) -> None:
+        """The Ping has been written: its round trip and its deadline begin at `now`."""
+        ping.sent_at = now
+        if self.settings.ping_timeout is not None:
+            ping.deadline = now + self.settings.ping_timeout
+        if not ping.manual:
+            self._pinged_at = now
+            self._awaited = ping if ping.deadline < inf else None
+
+    def pong(self, payload: bytes, now: float) -> list[Ping]:
+        """Take in a Pong; return the Pings it acknowledges, the one it answers last."""
+        for ping in self._pings:
+            if ping.payload == payload:
+                break
+        else:
+            return []
+        count = self._pings.index(ping) + 1
+        acknowledged = self._pings[:count]
+        del self._pings[:count]
+        if self._awaited in acknowledged:
+            self._awaited = None
+        self.latency = max(0.0, now - ping.sent_at)
+        return acknowledged

@@ -1,0 +1,49 @@
+"""The settings of a connection's keepalive, validated when they are made."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Times in seconds; the names and meanings are those of the `websockets` library.
+
+    Attributes:
+        ping_interval: From one Ping to the next. `None` sends no Pings, so nothing times out.
+        ping_timeout: How long to wait for a Pong before the connection is failed. `None` sends
+            Pings but waits for ever.
+        close_timeout: How long a closing connection may take to flush before TCP is aborted.
+
+    Raises:
+        TypeError: A value is not a number (nor `None`, where that is allowed).
+        ValueError: A number is not finite, or too small.
+    """
+
+    ping_interval: float | None = 20.0
+    ping_timeout: float | None = 20.0
+    close_timeout: float = 10.0
+
+    def __post_init__(self) -> None:
+        for name in "ping_interval", "ping_timeout":
+            value = getattr(self, name)
+            if value is not None and not _seconds(name, value, _POSITIVE) > 0:
+                raise ValueError(f"{name} {_POSITIVE}, not {value!r}")
+        if not _seconds("close_timeout", self.close_timeout, _NOT_NEGATIVE) >= 0:
+            raise ValueError(f"close_timeout {_NOT_NEGATIVE}, not {self.close_timeout!r}")
+
+
+_POSITIVE = "must be a positive number of seconds or None"
+_NOT_NEGATIVE = "must be a number of seconds, 0 or more"
+
+
+def _seconds(name: str, value: object, expected: str) -> float:
+    """Return `value` if it is a finite number, -1 if it is another number."""
+    # True is an int to Python, but nobody means one second by it.
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(f"{name} {expected}, not {value!r}")
+    try:
+        return value if math.isfinite(value) else -1
+    except OverflowError:  # an int too large for a float
+        return -1
