@@ -1,0 +1,22 @@
+"""WebSocket keepalive for ASGI applications: Pings, timeouts and latency."""
+
+from .exceptions import (
+    ConnectionClosed,
+    KeepaliveError,
+    KeepaliveTimeout,
+    KeepaliveUnsupported,
+    PingTimeout,
+)
+from .middleware import KeepaliveMiddleware
+from .state import Keepalive, get_keepalive
+
+__all__ = [
+    "ConnectionClosed",
+    "Keepalive",
+    "KeepaliveError",
+    "KeepaliveMiddleware",
+    "KeepaliveTimeout",
+    "KeepaliveUnsupported",
+    "PingTimeout",
+    "get_keepalive",
+]

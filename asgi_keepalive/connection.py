@@ -1,0 +1,328 @@
+"""One WebSocket connection: what the application sees of it, and the heartbeat beneath.
+
+It stands between the application and the server's `receive` and `send`, owns the one timer, and
+fails the connection. It speaks to the server only through the `websocket.ping` extension, and
+`Heartbeat` tells it what to do when.
+
+The heartbeat is open from the application's accept to its close, to the end of the connection,
+or to its failure, whichever comes first. A failure is final: from that instant `send` raises,
+and `receive`, once the server has nothing more that had arrived, returns the same disconnect for
+ever.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import random
+import time
+from math import inf
+
+from .exceptions import KeepaliveTimeout, PingTimeout
+from .extension import AcceptExtra, Event, FailEvent, PingEvent, Receive, Scope, Send
+from .heartbeat import Expire, Heartbeat, Ping, SendPing
+from .settings import Settings
+from .stall import StallWatch
+from .state import Keepalive
+from .stepping import NotReady, Suspended, call, poll, steps
+
+logger = logging.getLogger("asgi_keepalive")
+
+CODE = 1011
+REASON = "keepalive ping timeout"
+
+
+class Connection:
+    """The keepalive of one connection.
+
+    Args:
+        scope: The connection's ASGI scope, read for the log.
+        receive: The `receive` given to the middleware.
+        send: The `send` given to the middleware. The application's messages go through it, so
+            that whatever stands between the middleware and the server keeps seeing them.
+        extended_send: A `send` that speaks the extension: the same one, or one closer to the
+            server that passes the application's accept and close on to it.
+        settings: The settings to begin with.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_calls",
+        "_drained",
+        "_extended_send",
+        "_heartbeat",
+        "_loop",
+        "_paused_since",
+        "_pings",
+        "_receive",
+        "_scope",
+        "_send",
+        "_timer",
+        "_timer_at",
+        "_watch",
+        "keepalive",
+        "timed_out",
+    )
+
+    def __init__(
+        self,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        extended_send: Send,
+        settings: Settings,
+    ) -> None:
+        self.keepalive = Keepalive(settings, self)
+        self.timed_out = False
+        self._scope = scope
+        self._receive = receive
+        self._send = send
+        self._extended_send = extended_send
+        self._loop = asyncio.get_running_loop()
+        self._heartbeat = Heartbeat(settings)
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = inf
+        self._watch: StallWatch | None = None
+        self._calls: list[Suspended] = []  # blocked in the server
+        self._drained = False  # after a failure: the server has nothing more to receive
+        self._paused_since: float | None = None  # when the server stopped reading ahead
+        self._pings: dict[bytes, asyncio.Future[float]] = {}  # manual ones, by payload
+
+    # What the application calls.
+
+    async def receive(self) -> Event:
+        """ASGI's `receive`; after a failure it never blocks."""
+        if self.timed_out:
+            return self._receive_what_is_left()
+        try:
+            event: Event = await call(self._receive(), self._calls)
+        except Exception:
+            if not self.timed_out:
+                raise
+            return _disconnect()
+        if event["type"] == "websocket.disconnect":
+            if self.timed_out:
+                return _disconnect()
+            self._stop()
+        return event
+
+    async def send(self, event: Event) -> None:
+        """ASGI's `send`; after a failure it raises `KeepaliveTimeout`."""
+        if self.timed_out:
+            raise KeepaliveTimeout(self.keepalive)
+        kind = event.get("type")
+        if kind == "websocket.accept":
+            sending = self._extended_send({**event, **self._accept_extra()})
+        elif kind == "websocket.close":
+            self._stop()
+            sending = self._extended_send(event)
+        else:
+            sending = self._send(event)
+        try:
+            await call(sending, self._calls)
+        except Exception as error:
+            if not self.timed_out:
+                raise
+            raise KeepaliveTimeout(self.keepalive) from error
+        if self.timed_out:
+            raise KeepaliveTimeout(self.keepalive)
+        if kind == "websocket.accept":
+            self._start()
+
+    async def ping(self) -> float:
+        """Send a manual Ping, see `Keepalive.ping`."""
+        if not self._heartbeat.is_open:
+            raise self.keepalive._closed_error()
+        ping = self._heartbeat.ping(_payload(), time.monotonic())
+        answer = self._pings[ping.payload] = self._loop.create_future()
+        self._write(ping)
+        self._arm()
+        try:
+            latency: float = await answer
+            return latency
+        finally:
+            self._pings.pop(ping.payload, None)
+
+    # What the middleware calls.
+
+    def configure(self, settings: Settings) -> None:
+        """Use other settings for the rest of the connection."""
+        self._heartbeat.configure(settings)
+        self._arm()
+
+    def end(self) -> None:
+        """The application has returned: leave nothing behind."""
+        self._stop()
+        self.keepalive._link = None
+
+    # Calls into the server.
+
+    def _receive_what_is_left(self) -> Event:
+        """Return what the server has ready; once it has nothing more, the disconnect."""
+        if not self._drained:
+            with contextlib.suppress(NotReady, OSError):
+                event: Event = poll(self._receive())
+                if event["type"] != "websocket.disconnect":
+                    return event
+            self._drained = True
+        return _disconnect()
+
+    def _command(self, event: PingEvent | FailEvent) -> None:
+        """Send an event of the extension, which the server carries out without suspending."""
+        remaining = steps(self._extended_send(event))
+        try:
+            waits_on = remaining.send(None)
+        except StopIteration:
+            return
+        # Something in between suspends all the same.
+        self._loop.create_task(_finish(Suspended(remaining, waits_on)))
+
+    # The heartbeat.
+
+    def _accept_extra(self) -> AcceptExtra:
+        return {
+            "keepalive": False,
+            "close_timeout": self.keepalive.close_timeout,
+            "on_read_paused": self._on_read_paused,
+        }
+
+    def _start(self) -> None:
+        self._heartbeat.open(time.monotonic())
+        self._watch = StallWatch.join(self._loop)
+        self._arm()
+
+    def _stop(self) -> None:
+        """Send nothing, expect nothing, and time nothing any more."""
+        self._heartbeat.close()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._watch is not None:
+            self._watch.leave()
+            self._watch = None
+        for answer in self._pings.values():
+            if not answer.done():
+                answer.set_exception(self.keepalive._closed_error())
+
+    def _arm(self) -> None:
+        """See to it that the timer fires when the heartbeat wants it to, or earlier."""
+        wake_at = self._heartbeat.wake_at
+        if wake_at == inf:
+            return
+        if self._timer is not None:
+            if self._timer_at <= wake_at:
+                return
+            self._timer.cancel()
+        self._timer_at = wake_at
+        self._timer = self._loop.call_later(max(0.0, wake_at - time.monotonic()), self._tick)
+
+    def _tick(self) -> None:
+        self._timer = None
+        now = time.monotonic()
+        assert self._watch is not None  # _stop cancels the timer together with the watch
+        caught_up_at = self._watch.caught_up_at(now)
+        for command in self._heartbeat.tick(now, _payload(), caught_up_at):
+            if isinstance(command, SendPing):
+                self._write(command.ping)
+            elif isinstance(command, Expire):
+                self._expire(command.ping)
+            else:
+                self._fail(command.ping, now)
+        self._arm()
+
+    def _write(self, ping: Ping) -> None:
+        event: PingEvent = {
+            "type": "websocket.ping",
+            "bytes": ping.payload,
+            "on_pong": self._on_pong,
+        }
+        try:
+            self._command(event)
+        except OSError:  # the connection is closing
+            self._stop()
+            return
+        self._heartbeat.written(ping, time.monotonic())
+        logger.debug("%s: Ping %s", self, ping.payload.hex())
+
+    def _expire(self, ping: Ping) -> None:
+        answer = self._pings.get(ping.payload)
+        if answer is not None and not answer.done():
+            answer.set_exception(PingTimeout(f"no Pong within {ping.deadline - ping.sent_at:g} s"))
+
+    def _fail(self, ping: Ping, now: float) -> None:
+        """Fail the connection (RFC 6455 7.1.7) and release the application at once."""
+        event: FailEvent = {
+            "type": "websocket.close",
+            "code": CODE,
+            "reason": REASON,
+            "timeout": self.keepalive.close_timeout,
+        }
+        try:
+            self._command(event)
+        except OSError:  # it is closing for another reason, which the server tells
+            self._stop()
+            return
+        self.timed_out = self.keepalive._timed_out = True
+        self._stop()
+        for waiting in self._calls:
+            waiting.release()
+        self._log_failure(ping, now)
+
+    def _log_failure(self, ping: Ping, now: float) -> None:
+        latency = self.keepalive.latency
+        reasons = []
+        if self._paused_since is not None:
+            reasons.append(
+                "the application was behind: its unread messages have kept the server "
+                f"from reading for {now - self._paused_since:.3g} s"
+            )
+        if ping.put_off:
+            reasons.append("the event loop had stood still")
+        logger.log(
+            logging.WARNING if reasons else logging.INFO,
+            "%s: %s, no Pong for %.3g s, last latency %s%s",
+            self,
+            REASON,
+            now - ping.sent_at,
+            "unknown" if latency is None else f"{latency:.3g} s",
+            "".join(f"; {reason}" for reason in reasons),
+        )
+
+    def __str__(self) -> str:
+        client = self._scope.get("client")
+        address = "{}:{}".format(*client) if client else "unknown client"
+        return f"{address} {self._scope.get('path', '')}"
+
+    # What the server calls.
+
+    def _on_pong(self, payload: bytes | None, now: float) -> None:
+        if payload is None:
+            self._stop()
+            return
+        acknowledged = self._heartbeat.pong(payload, now)
+        if not acknowledged:
+            return
+        self.keepalive._latency = self._heartbeat.latency
+        logger.debug("%s: Pong %s", self, payload.hex())
+        for ping in acknowledged:
+            answer = self._pings.get(ping.payload)
+            if answer is not None and not answer.done():
+                answer.set_result(max(0.0, now - ping.sent_at))
+        self._arm()
+
+    def _on_read_paused(self, paused: bool, now: float) -> None:
+        self._paused_since = now if paused else None
+
+
+def _disconnect() -> Event:
+    return {"type": "websocket.disconnect", "code": CODE, "reason": REASON}
+
+
+def _payload() -> bytes:
+    return random.getrandbits(32).to_bytes(4, "big")
+
+
+async def _finish(command: Suspended) -> None:
+    with contextlib.suppress(OSError):
+        await command

@@ -1,0 +1,116 @@
+"""`KeepaliveMiddleware`, the ASGI callable."""
+
+from __future__ import annotations
+
+import logging
+
+from asgiref.compatibility import double_to_single_callable
+
+from .connection import Connection
+from .exceptions import KeepaliveTimeout
+from .extension import EXTENSION, Application, Receive, Scope, Send
+from .servers import extend
+from .settings import Settings
+from .state import KEY, Keepalive, find_keepalive
+
+logger = logging.getLogger("asgi_keepalive")
+
+UNSUPPORTED = (
+    "keepalive is off: this server gives no access to Ping and Pong frames, or something between "
+    "it and KeepaliveMiddleware hides it. Put KeepaliveMiddleware around everything else, or run "
+    "uvicorn with --ws asgi_keepalive.servers.uvicorn.sansio:KeepaliveProtocol"
+)
+
+
+class KeepaliveMiddleware:
+    """ASGI middleware that keeps WebSocket connections alive and notices dead peers.
+
+    Times are in seconds, and mean what they mean in the `websockets` library.
+
+    Args:
+        app: The ASGI application to wrap. Scopes other than `websocket` reach it untouched.
+        ping_interval: From one Ping (RFC 6455 5.5.2) to the next. `None` turns keepalive and
+            heartbeat off; the server's own keepalive is off in any case.
+        ping_timeout: How long to wait for the matching Pong before the connection is failed
+            with close code 1011. `None` keeps the Pings but never times out.
+        close_timeout: How long a closing connection may take to flush before TCP is aborted;
+            0 does not wait, `None` is not allowed. The application never waits for this.
+
+    Raises:
+        TypeError: A setting is not a number (nor `None`, where that is allowed).
+        ValueError: A setting is not finite, or too small.
+
+    Both are logged as well, as Starlette builds its middleware where an exception gets lost.
+    """
+
+    def __init__(
+        self,
+        app: Application,
+        *,
+        ping_interval: float | None = 20.0,
+        ping_timeout: float | None = 20.0,
+        close_timeout: float = 10.0,
+    ) -> None:
+        # Not asgiref's guarantee_single_callable: it takes Starlette's endpoint classes for
+        # ASGI 2 applications.
+        if getattr(app, "_asgi_double_callable", False):
+            app = double_to_single_callable(app)  # type: ignore[no-untyped-call]
+        self.app = app
+        try:
+            self.settings = Settings(ping_interval, ping_timeout, close_timeout)
+        except (TypeError, ValueError) as error:
+            logger.error("%s", error)
+            raise
+        self._warned = False
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Run the application; a `KeepaliveTimeout` of this connection that leaves it is over.
+
+        Raises:
+            TypeError: Something else stands in `scope["state"]["keepalive"]`.
+        """
+        if scope["type"] != "websocket":
+            await self.app(scope, receive, send)
+            return
+        outer = find_keepalive(scope)
+        if outer is not None:
+            outer._configure(self.settings)
+            await self.app(scope, receive, send)
+            return
+        extended_send = extend(scope, receive, send)
+        if extended_send is None:
+            self._warn()
+            await self.app(_with(scope, Keepalive(self.settings)), receive, send)
+            return
+        connection = Connection(scope, receive, send, extended_send, self.settings)
+        try:
+            await self.app(_with(scope, connection.keepalive), connection.receive, connection.send)
+        except KeepaliveTimeout as error:
+            if error.keepalive is not connection.keepalive:
+                raise
+        except BaseExceptionGroup as group:
+            if not _is_only(group, connection.keepalive):
+                raise
+        finally:
+            connection.end()
+
+    def _warn(self) -> None:
+        if not self._warned:
+            self._warned = True
+            logger.warning(UNSUPPORTED)
+
+
+def _with(scope: Scope, keepalive: Keepalive) -> Scope:
+    """Return the application's scope: with its `Keepalive`, without the extension."""
+    scope = {**scope}
+    scope.setdefault("state", {})[KEY] = keepalive
+    if EXTENSION in (scope.get("extensions") or {}):
+        scope["extensions"] = {k: v for k, v in scope["extensions"].items() if k != EXTENSION}
+    return scope
+
+
+def _is_only(error: BaseException, keepalive: Keepalive) -> bool:
+    """Whether the error is nothing but the timeout of this connection."""
+    if isinstance(error, BaseExceptionGroup):
+        return all(_is_only(inner, keepalive) for inner in error.exceptions)
+    return isinstance(error, KeepaliveTimeout) and error.keepalive is keepalive

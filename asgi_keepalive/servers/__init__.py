@@ -1,0 +1,40 @@
+"""What makes a server speak the `websocket.ping` extension: one module or package per server.
+
+Each is named after the server's own package, is imported only when that server is the one
+running, and has a function `attach(owner, send)`. `owner` is the object that the server's `send`
+or `receive` is bound to. It returns a `send` that speaks the extension and passes the
+application's own events on to the given `send`, or `None` if the server's inside is not what the
+module knows.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import importlib.util
+from types import ModuleType
+
+from ..extension import EXTENSION, Receive, Scope, Send
+
+
+def extend(scope: Scope, receive: Receive, send: Send) -> Send | None:
+    """Return a `send` that speaks the extension, or `None` if this server cannot.
+
+    What is found from the bound `send` or `receive` is preferred to the `send` of a server that
+    declares the extension itself, as nothing in between can delay it or drop its events.
+    """
+    for call in send, receive:
+        owner = getattr(call, "__self__", None)
+        for cls in type(owner).__mro__:
+            adapter = _adapter(cls.__module__.partition(".")[0])
+            attached: Send | None = adapter.attach(owner, send) if adapter else None
+            if attached is not None:
+                return attached
+    return send if EXTENSION in (scope.get("extensions") or {}) else None
+
+
+@functools.cache
+def _adapter(package: str) -> ModuleType | None:
+    """Return the module here that is named after the package that defines a server's class."""
+    name = f"{__name__}.{package}"
+    return importlib.import_module(name) if importlib.util.find_spec(name) else None

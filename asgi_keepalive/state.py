@@ -1,0 +1,139 @@
+"""What an application finds in `scope["state"]["keepalive"]`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from .exceptions import ConnectionClosed, KeepaliveTimeout, KeepaliveUnsupported
+from .settings import Settings
+
+KEY = "keepalive"
+"""The key in `scope["state"]`."""
+
+
+class Link(Protocol):
+    """The live connection behind a `Keepalive`."""
+
+    def configure(self, settings: Settings) -> None: ...
+    async def ping(self) -> float: ...
+
+
+class Keepalive:
+    """The keepalive of one WebSocket connection, for its application to read.
+
+    Every attribute is read-only, and stays readable after the connection has ended.
+    """
+
+    __slots__ = ("__weakref__", "_latency", "_link", "_settings", "_supported", "_timed_out")
+
+    def __init__(self, settings: Settings, link: Link | None = None) -> None:
+        self._settings = settings
+        self._link = link
+        self._supported = link is not None
+        self._latency: float | None = None
+        self._timed_out = False
+
+    @property
+    def supported(self) -> bool:
+        """Whether the server gives access to Ping and Pong frames.
+
+        If not, the application runs as it would without the middleware: nothing is sent, nothing
+        times out, and `ping` raises.
+        """
+        return self._supported
+
+    @property
+    def latency(self) -> float | None:
+        """Round-trip time of the last Ping that was answered, in seconds; `None` before that."""
+        return self._latency
+
+    @property
+    def timed_out(self) -> bool:
+        """Whether the connection has been failed because a Pong was overdue."""
+        return self._timed_out
+
+    @property
+    def ping_interval(self) -> float | None:
+        """Seconds from one Ping to the next; `None` sends none."""
+        return self._settings.ping_interval
+
+    @property
+    def ping_timeout(self) -> float | None:
+        """Seconds to wait for a Pong; `None` waits for ever."""
+        return self._settings.ping_timeout
+
+    @property
+    def close_timeout(self) -> float:
+        """Seconds that a closing connection may take to flush before TCP is aborted."""
+        return self._settings.close_timeout
+
+    async def ping(self) -> float:
+        """Send a Ping now (RFC 6455 5.5.2) and wait for its Pong.
+
+        It updates `latency` and never fails the connection. Several may be in flight, and
+        cancelling one harms neither the connection nor the others.
+
+        Returns:
+            The round-trip time in seconds.
+
+        Raises:
+            PingTimeout: No Pong came within `ping_timeout`; the connection is still open. With
+                `ping_timeout=None` it waits as long as the connection lasts.
+            ConnectionClosed: The connection is not open, or was closed meanwhile.
+            KeepaliveTimeout: The connection has been failed by its keepalive.
+            KeepaliveUnsupported: The server has no Pings to offer, see `supported`.
+        """
+        if not self._supported:
+            raise KeepaliveUnsupported("this server gives no access to Ping and Pong frames")
+        if self._link is None:
+            raise self._closed_error()
+        return await self._link.ping()
+
+    # For the connection and the middleware.
+
+    def _configure(self, settings: Settings) -> None:
+        self._settings = settings
+        if self._link is not None:
+            self._link.configure(settings)
+
+    def _closed_error(self) -> ConnectionClosed | KeepaliveTimeout:
+        """Return what a call that needs the open connection is to raise."""
+        if self._timed_out:
+            return KeepaliveTimeout(self)
+        return ConnectionClosed("the connection is not open")
+
+
+class HasScope(Protocol):
+    """A framework's connection object: Starlette's `WebSocket`, for one."""
+
+    @property
+    def scope(self) -> Mapping[str, Any]: ...
+
+
+def find_keepalive(scope: Mapping[str, Any]) -> Keepalive | None:
+    """Return the scope's `Keepalive`, or `None` if there is none.
+
+    Raises:
+        TypeError: Something else stands in its place.
+    """
+    found = (scope.get("state") or {}).get(KEY)
+    if found is None or isinstance(found, Keepalive):
+        return found
+    raise TypeError(
+        f'scope["state"]["{KEY}"] is the place of KeepaliveMiddleware, but it holds {found!r}'
+    )
+
+
+def get_keepalive(connection: Mapping[str, Any] | HasScope) -> Keepalive:
+    """Return the `Keepalive` of an ASGI scope, or of an object that has one as `.scope`.
+
+    Raises:
+        LookupError: `KeepaliveMiddleware` is not around this application.
+        TypeError: Something else stands in its place.
+    """
+    scope = connection if isinstance(connection, Mapping) else connection.scope
+    keepalive = find_keepalive(scope)
+    if keepalive is None:
+        raise LookupError("no keepalive in this scope: add KeepaliveMiddleware to the application")
+    return keepalive

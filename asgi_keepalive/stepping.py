@@ -1,0 +1,115 @@
+"""Awaiting a server's `receive` or `send`, while keeping the power to let go of it.
+
+A call that is blocked in the server has to end the moment the connection fails, whatever the
+server does about it. A task per call, or `asyncio.timeout`, would be a cost on every message.
+Instead the server's coroutine is stepped by hand: most calls end in their first step, and of one
+that suspends it is known which future it waits on. Cancelling that future alone wakes the task
+and leaves `Task.cancelling` as it was, so a real cancellation is never mistaken for ours.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Coroutine, Generator
+from types import CoroutineType
+from typing import Any
+
+Steps = Generator[Any, None, Any] | Coroutine[Any, None, Any]
+"""What can be stepped with `send(None)`, `throw` and `close`."""
+
+
+class Released(Exception):
+    """The call was let go before the server had finished it."""
+
+
+class NotReady(Exception):
+    """The call would have had to wait."""
+
+
+def steps(awaitable: Awaitable[Any]) -> Steps:
+    """Return the steps of an awaitable; each yields what it waits on."""
+    if isinstance(awaitable, CoroutineType):
+        return awaitable
+    return awaitable.__await__()
+
+
+async def call(awaitable: Awaitable[Any], suspended: list[Suspended]) -> Any:
+    """Await a call; while it waits, it is in the list of those that can be released.
+
+    Raises:
+        Released: It was.
+    """
+    remaining = steps(awaitable)
+    try:
+        waits_on = remaining.send(None)
+    except StopIteration as stop:
+        return stop.value
+    waiting = Suspended(remaining, waits_on)
+    suspended.append(waiting)
+    try:
+        return await waiting
+    finally:
+        suspended.remove(waiting)
+
+
+def poll(awaitable: Awaitable[Any]) -> Any:
+    """Return the result of a call that does not have to wait.
+
+    Raises:
+        NotReady: It would have to; it has been dropped.
+    """
+    remaining = steps(awaitable)
+    try:
+        remaining.send(None)
+    except StopIteration as stop:
+        return stop.value
+    remaining.close()
+    raise NotReady
+
+
+class Suspended:
+    """A call that suspended in its first step: await it for its result, or `release` it."""
+
+    __slots__ = ("_released", "_steps", "_waits_on")
+
+    def __init__(self, steps: Steps, waits_on: asyncio.Future[Any] | None) -> None:
+        self._steps = steps
+        self._waits_on = waits_on  # None for a bare yield, as of asyncio.sleep(0)
+        self._released = False
+
+    def release(self) -> None:
+        """End the call: its await raises `Released`, unless a result has come meanwhile."""
+        self._released = True
+        if self._waits_on is not None:
+            self._waits_on.cancel()
+
+    def __await__(self) -> Generator[Any, None, Any]:
+        task = asyncio.current_task()
+        cancelling = task.cancelling() if task else 0
+        try:
+            while True:
+                try:
+                    yield self._waits_on
+                except GeneratorExit:
+                    self._steps.close()
+                    raise
+                except BaseException as error:
+                    cancelled_now = task.cancelling() if task else 0
+                    if self._released and cancelled_now == cancelling:
+                        self._let_go(error)
+                    self._waits_on = self._steps.throw(error)
+                else:
+                    self._waits_on = self._steps.send(None)
+                    if self._released:
+                        self._let_go(asyncio.CancelledError())
+        except StopIteration as stop:
+            return stop.value
+
+    def _let_go(self, error: BaseException) -> None:
+        """Cancel the call; should it go on waiting all the same, drop it."""
+        with contextlib.suppress(asyncio.CancelledError):
+            self._steps.throw(error)
+            with contextlib.suppress(RuntimeError):  # "coroutine ignored GeneratorExit"
+                self._steps.close()
+        raise Released
