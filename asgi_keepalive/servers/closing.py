@@ -1,0 +1,194 @@
+"""Closing a TCP connection so that nothing of it remains, whatever the peer does.
+
+`transport.close()` waits for ever for a buffer that does not drain, waits thirty seconds for the
+close_notify of a silent TLS peer, and where the buffer is empty gives the descriptor up at once,
+with it the only means against megabytes that the kernel still holds for a dead peer. So every
+close is bounded by an abort, and while the peer has not acknowledged everything the descriptor
+is kept: the sending side is shut down, and what arrives is read and discarded until the peer's
+FIN. RFC 6455 7.1.1 describes this clean closure.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import struct
+import sys
+from array import array
+from collections.abc import Callable
+from typing import Any
+
+if sys.platform != "win32":
+    import fcntl
+    import termios
+
+POLL = 0.05
+"""Seconds from one look at what a peer has acknowledged to the next; only after its FIN."""
+
+
+class BoundedTransport:
+    """Stands before a connection's transport; its `close` ends within `close_timeout` seconds.
+
+    The calls made for each message are the transport's own bound methods, so it costs them
+    nothing.
+
+    Args:
+        transport: The connection's own transport.
+        loop: The event loop it belongs to.
+        on_closing: Called once, when the server or the peer begins to close the connection.
+    """
+
+    __slots__ = (
+        "_abort_timer",
+        "_closing",
+        "_loop",
+        "_lost",
+        "_on_closing",
+        "_transport",
+        "close_timeout",
+        "is_closing",
+        "pause_reading",
+        "resume_reading",
+        "write",
+    )
+
+    def __init__(
+        self,
+        transport: asyncio.Transport,
+        loop: asyncio.AbstractEventLoop,
+        on_closing: Callable[[], None],
+    ) -> None:
+        self.close_timeout = 10.0
+        self.write: Callable[[bytes], None] = transport.write
+        self.is_closing: Callable[[], bool] = transport.is_closing
+        self.pause_reading: Callable[[], None] = transport.pause_reading
+        self.resume_reading: Callable[[], None] = transport.resume_reading
+        self._transport = transport
+        self._loop = loop
+        self._on_closing = on_closing
+        self._abort_timer: asyncio.TimerHandle | None = None
+        self._closing = False
+        self._lost = False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def close(self) -> None:
+        """Flush and close, then discard what arrives."""
+        if not self._lost:
+            self._close(keep=self._holds_data())
+
+    def write_eof(self) -> None:
+        """Close, and keep the descriptor until the peer's FIN.
+
+        TLS has no half-close, but asyncio keeps the descriptor for the peer's close_notify.
+        """
+        if not self._lost:
+            self._close(keep=True)
+
+    def _close(self, *, keep: bool) -> None:
+        if self._closing:
+            return
+        self.abort_after(self.close_timeout)
+        self._closing = True
+        transport = self._transport
+        transport.resume_reading()
+        transport.set_protocol(_Discard(self, transport.get_protocol()))
+        self.write = self.pause_reading = self.resume_reading = _ignore
+        self.is_closing = _yes
+        if keep and transport.can_write_eof():
+            transport.write_eof()
+        else:
+            transport.close()
+
+    def eof_received(self) -> bool:
+        """Close, as the peer has shut down its side; return whether its transport must wait.
+
+        An event loop would give the descriptor up as soon as its own buffer is empty.
+        """
+        wait = self._transport.can_write_eof() and self._holds_data()
+        if wait:
+            self._close(keep=True)
+            self._wait_for_acknowledgement()
+        else:
+            self.abort_after(self.close_timeout)
+        return wait
+
+    def _wait_for_acknowledgement(self) -> None:
+        if self._holds_data() and not self._lost:
+            self._loop.call_later(POLL, self._wait_for_acknowledgement)
+        else:
+            self._transport.close()
+
+    def abort_after(self, timeout: float) -> None:
+        """Abort TCP at the latest in `timeout` seconds; the first such call counts."""
+        if self._abort_timer is None and not self._lost:
+            self._abort_timer = self._loop.call_later(timeout, self.abort)
+            self._on_closing()
+
+    def abort(self) -> None:
+        """Free the descriptor and what the kernel holds, at once: the peer gets RST."""
+        reset_on_close(self._transport.get_extra_info("socket"))
+        self._transport.abort()
+
+    def lost(self) -> None:
+        """The connection is gone."""
+        self._lost = True
+        self.write = self.pause_reading = self.resume_reading = _ignore
+        if self._abort_timer is not None:
+            self._abort_timer.cancel()
+
+    def _holds_data(self) -> bool:
+        """Whether anything written waits to be acknowledged by a peer that is still there."""
+        if self._transport.get_write_buffer_size():
+            return True
+        return unacknowledged(self._transport.get_extra_info("socket")) > 0
+
+
+class _Discard(asyncio.Protocol):
+    """Takes a protocol's place while its connection closes: what arrives stops here."""
+
+    def __init__(self, transport: BoundedTransport, protocol: asyncio.BaseProtocol) -> None:
+        self._transport = transport
+        self._protocol = protocol
+
+    def eof_received(self) -> bool:
+        return self._transport.eof_received()
+
+    def pause_writing(self) -> None:
+        self._protocol.pause_writing()
+
+    def resume_writing(self) -> None:
+        self._protocol.resume_writing()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._protocol.connection_lost(exc)
+
+
+def unacknowledged(sock: socket.socket) -> int:
+    """Return how many written bytes the peer may yet acknowledge, 0 where that is unknown."""
+    if sys.platform == "win32":
+        return 0
+    size = array("i", [0])
+    try:
+        if sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+            return 0  # reset by the peer
+        fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, size)
+    except (OSError, ValueError):  # not TCP, or closed already
+        return 0
+    return size[0]
+
+
+def reset_on_close(sock: socket.socket) -> None:
+    """Let the kernel drop unsent data when the socket is closed, rather than keep trying."""
+    with contextlib.suppress(OSError):  # it is closed already
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+
+def _ignore(*args: object) -> None:
+    pass
+
+
+def _yes() -> bool:
+    return True

@@ -1,0 +1,55 @@
+"""uvicorn: its three WebSocket protocols, each extended in the module here that is named after it.
+
+A connection is extended in one of two ways, by the same code. With no flags, `attach` finds the
+protocol object from the bound `send` or `receive` and gives it the class `KeepaliveProtocol`.
+Where something between server and middleware hides both, uvicorn can be started with that class:
+`--ws asgi_keepalive.servers.uvicorn.sansio:KeepaliveProtocol`; it then declares the extension in
+the scope. (Changing an object's class needs a class with exactly one base, the object's own.)
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+from types import ModuleType
+from typing import Any
+
+from ...extension import Send
+
+MODULES = {
+    "uvicorn.protocols.websockets.websockets_sansio_impl": "sansio",
+    "uvicorn.protocols.websockets.wsproto_impl": "wsproto",
+    "uvicorn.protocols.websockets.websockets_impl": "legacy",
+}
+"""The module here for each module there that defines a protocol."""
+
+
+def attach(protocol: Any, send: Send) -> Send | None:
+    """Make a connection speak the extension.
+
+    Args:
+        protocol: What uvicorn's `send` or `receive` is bound to.
+        send: Where the application's own events go.
+
+    Returns:
+        A `send` that speaks the extension, or `None` if the protocol is not one of uvicorn's
+        three or its inside is not what is expected: its own type changed by a subclass, or
+        attributes missing.
+    """
+    module = _module(type(protocol).__module__)
+    if module is None:
+        return None
+    if type(protocol) is not module.KeepaliveProtocol:
+        if not all(hasattr(protocol, name) for name in module.TOUCHED):
+            return None
+        protocol.__class__ = module.KeepaliveProtocol
+        protocol.extend()
+    return functools.partial(protocol.extension.send, send)
+
+
+@functools.cache
+def _module(defined_in: str) -> ModuleType | None:
+    """Return the module here that extends, or has extended, a class defined in another."""
+    ours = {f"{__name__}.{name}" for name in MODULES.values()}
+    name = defined_in if defined_in in ours else f"{__name__}.{MODULES.get(defined_in)}"
+    return importlib.import_module(name) if name in ours else None

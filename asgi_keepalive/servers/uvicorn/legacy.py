@@ -1,0 +1,89 @@
+"""uvicorn's `websockets` protocol, on that library's legacy implementation; both deprecated."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from uvicorn.protocols.websockets.websockets_impl import WebSocketProtocol
+from websockets.frames import Opcode
+from websockets.protocol import State
+
+from ...extension import Event
+from . import shared
+from .reading import MAX_BYTES, size
+
+TOUCHED = (
+    *shared.TOUCHED,
+    "_drain_waiter",
+    "_paused",
+    "asgi_send",
+    "connection_lost_waiter",
+    "fail_connection",
+    "handshake_completed_event",
+    "max_queue",
+    "messages",
+    "read_frame",
+    "state",
+    "write_frame_sync",
+)
+"""The undocumented attributes on which this module rests."""
+
+
+class KeepaliveProtocol(shared.extended(WebSocketProtocol)):  # type: ignore[misc]
+    """Serves the `websocket.ping` extension, which `docs/extension.md` specifies."""
+
+    _behind = False
+    _drain_waiter: asyncio.Future[None] | None
+
+    async def asgi_send(self, message: Event) -> None:
+        await self.extension.send(super().asgi_send, message)
+
+    async def read_frame(self, max_size: int | None) -> Any:
+        frame = await super().read_frame(max_size)
+        if frame.opcode == Opcode.PONG:
+            self.extension.pong(bytes(frame.data))
+        return frame
+
+    # The task that reads waits while as many messages as this are unread.
+    @property
+    def max_queue(self) -> int:
+        limit = max(1, self.config.ws_max_queue)
+        unread = len(self.messages)
+        unread_bytes = sum(map(size, self.messages))
+        behind = self._behind
+        if unread >= limit or unread_bytes >= MAX_BYTES:
+            behind = True
+        elif unread <= limit // 2 and unread_bytes <= MAX_BYTES // 2:
+            behind = False
+        if behind is not self._behind:
+            self._behind = behind
+            self.extension.read_paused(behind)
+        return 0 if behind else unread + 1
+
+    @max_queue.setter
+    def max_queue(self, value: int) -> None:
+        pass
+
+    # The original asserts that only one task at a time waits for the buffer to drain.
+    async def _drain_helper(self) -> None:
+        if self.connection_lost_waiter.done():
+            raise ConnectionResetError("Connection lost")
+        if self._paused:
+            if self._drain_waiter is None:
+                self._drain_waiter = self.loop.create_future()
+            await asyncio.shield(self._drain_waiter)
+
+    # What the extension asks for.
+
+    async def accepted(self) -> None:
+        await self.handshake_completed_event.wait()
+
+    def is_open(self) -> bool:
+        return self.state is State.OPEN and not self.transport.is_closing()
+
+    def write_ping(self, payload: bytes) -> None:
+        self.write_frame_sync(True, Opcode.PING, payload)
+
+    def write_close(self, code: int, reason: str) -> None:
+        self.fail_connection(code, reason)

@@ -1,0 +1,126 @@
+"""Reading ahead of the application, up to a bound.
+
+uvicorn's two newer protocols stop reading at the first message that the application has not
+received: the Pongs of a busy application's clients stay in the kernel, and so do their own Pings
+and Closes. Here messages are queued up to a bound instead; only then does reading pause.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import Any
+
+from ...extension import Event
+from . import shared
+
+MAX_BYTES = 2**20
+"""Reading pauses once this much is unread, and resumes at half."""
+
+
+def size(data: str | bytes) -> int:
+    """Return the size of a message in bytes, text as UTF-8."""
+    if isinstance(data, bytes) or data.isascii():
+        return len(data)
+    return len(data.encode())
+
+
+class ReadAheadQueue(asyncio.Queue[Any]):
+    """A protocol's queue of events that pauses its transport when too much is unread.
+
+    A queue becomes one by being given this class, then `begin`.
+    """
+
+    _queue: deque[Any]  # with _put and _get what asyncio.Queue lets a subclass use
+
+    def begin(self, protocol: Any) -> None:
+        """Begin to count what is unread."""
+        self._protocol = protocol
+        self._max_messages = max(1, protocol.config.ws_max_queue)
+        self._messages = 0
+        self._bytes = 0
+        self._paused = False
+
+    def _put(self, item: Event) -> None:
+        self._queue.append(item)
+        if item["type"] != "websocket.receive":
+            return
+        self._messages += 1
+        self._bytes += size(item.get("text") or item.get("bytes") or b"")
+        if not self._paused and (self._messages >= self._max_messages or self._bytes >= MAX_BYTES):
+            self._paused = True
+            self._protocol.transport.pause_reading()
+            self._protocol.extension.read_paused(True)
+
+    def _get(self) -> Event:
+        item: Event = self._queue.popleft()
+        if item["type"] != "websocket.receive":
+            return item
+        self._messages -= 1
+        self._bytes -= size(item.get("text") or item.get("bytes") or b"")
+        if (
+            self._paused
+            and self._messages <= self._max_messages // 2
+            and self._bytes <= MAX_BYTES // 2
+        ):
+            self._paused = False
+            self._protocol.transport.resume_reading()
+            self._protocol.extension.read_paused(False)
+        return item
+
+
+TOUCHED = (
+    *shared.TOUCHED,
+    "close_sent",
+    "conn",
+    "handle_pong",
+    "handshake_complete",
+    "queue",
+    "read_paused",
+    "start_keepalive",
+    "writable",
+)
+"""The undocumented attributes of the two newer protocols that this package rests on."""
+
+
+def reading_ahead(base: Any) -> Any:
+    """Return a subclass of one of the two newer protocols that speaks the extension."""
+
+    class ReadingAhead(shared.extended(base)):  # type: ignore[misc]
+        def extend(self) -> None:
+            super().extend()
+            self.queue.__class__ = ReadAheadQueue
+            self.queue.begin(self)
+
+        # uvicorn's code finds reading paused already and leaves it alone: the queue sees to it.
+        @property
+        def read_paused(self) -> bool:
+            return True
+
+        @read_paused.setter
+        def read_paused(self, value: bool) -> None:
+            pass
+
+        async def send(self, message: Event) -> None:
+            if message["type"] == "websocket.send":
+                await super().send(message)
+            else:
+                await self.extension.send(super().send, message)
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            super().connection_lost(exc)
+            self.writable.set()
+
+        async def accepted(self) -> None:
+            pass
+
+        def is_open(self) -> bool:
+            return self.handshake_complete and not (self.close_sent or self.transport.is_closing())
+
+        def release(self, code: int, reason: str) -> None:
+            """Let the application's pending `receive` and `send` end."""
+            self.close_sent = self.disconnected = True
+            self.queue.put_nowait({"type": "websocket.disconnect", "code": code, "reason": reason})
+            self.writable.set()
+
+    return ReadingAhead

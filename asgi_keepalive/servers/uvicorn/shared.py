@@ -1,0 +1,151 @@
+"""What the extended protocols of uvicorn have in common."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any, Protocol
+
+from ...extension import EXTENSION, AcceptExtra, Event, OnPong, OnReadPaused, Send
+from ..closing import BoundedTransport
+
+
+class ExtendedProtocol(Protocol):
+    """What each extended protocol does in its own way."""
+
+    loop: asyncio.AbstractEventLoop
+    transport: Any
+    ping_interval: float | None
+
+    async def accepted(self) -> None:
+        """Return when the handshake that `websocket.accept` began is over."""
+
+    def is_open(self) -> bool:
+        """Whether the handshake is complete and nobody has begun to close."""
+
+    def write_ping(self, payload: bytes) -> None:
+        """Write a Ping frame."""
+
+    def write_close(self, code: int, reason: str) -> None:
+        """Write a Close frame, and read no more messages."""
+
+
+class Extension:
+    """The `websocket.ping` extension on one connection; `docs/extension.md` specifies it."""
+
+    __slots__ = ("_is_closing", "_on_pong", "_on_read_paused", "_protocol", "_transport")
+
+    def __init__(self, protocol: ExtendedProtocol) -> None:
+        self._protocol = protocol
+        self._is_closing = False
+        self._on_pong: OnPong | None = None
+        self._on_read_paused: OnReadPaused | None = None
+        self._transport = BoundedTransport(protocol.transport, protocol.loop, self._closing)
+        protocol.transport = self._transport
+
+    # From the middleware.
+
+    async def send(self, send: Send, event: Event) -> None:
+        """Carry out what belongs to the extension; pass the application's events to `send`."""
+        kind = event["type"]
+        if kind == "websocket.ping":
+            self._ping(event)
+        elif kind == "websocket.close" and "timeout" in event:
+            self._fail(event)
+        elif kind == "websocket.close":
+            # Its Close frame may have to wait for a peer that reads nothing any more.
+            self._transport.abort_after(self._transport.close_timeout)
+            await send(event)
+        elif kind == "websocket.accept":
+            self._accept(event)
+            await send({k: v for k, v in event.items() if k not in AcceptExtra.__annotations__})
+            await self._protocol.accepted()
+        else:
+            await send(event)
+
+    def _accept(self, event: Event) -> None:
+        if event.get("keepalive") is False:
+            self._protocol.ping_interval = None
+        if "close_timeout" in event:
+            self._transport.close_timeout = event["close_timeout"]
+        if "on_read_paused" in event:
+            self._on_read_paused = event["on_read_paused"]
+
+    def _ping(self, event: Event) -> None:
+        self._must_be_open()
+        self._protocol.write_ping(event["bytes"])
+        self._on_pong = event["on_pong"]
+
+    def _fail(self, event: Event) -> None:
+        self._must_be_open()
+        self._on_pong = self._on_read_paused = None
+        self._protocol.write_close(event["code"], event.get("reason", ""))
+        self._transport.close_timeout = event["timeout"]
+        self._transport.write_eof()
+
+    def _must_be_open(self) -> None:
+        if self._is_closing or not self._protocol.is_open():
+            raise ConnectionError("the WebSocket connection is not open")
+
+    # From the protocol.
+
+    def pong(self, payload: bytes) -> None:
+        """A Pong frame has been parsed."""
+        if self._on_pong is not None:
+            self._on_pong(payload, time.monotonic())
+
+    def read_paused(self, paused: bool) -> None:
+        """Reading has paused, as the application is behind, or goes on."""
+        if self._on_read_paused is not None:
+            self._on_read_paused(paused, time.monotonic())
+
+    def eof_received(self) -> bool:
+        """The peer has shut down its side."""
+        return self._transport.eof_received()
+
+    def connection_lost(self) -> None:
+        """Nothing is left of the connection."""
+        self._closing()
+        self._transport.lost()
+
+    def _closing(self) -> None:
+        self._is_closing = True
+        on_pong, self._on_pong, self._on_read_paused = self._on_pong, None, None
+        if on_pong is not None:
+            on_pong(None, time.monotonic())
+
+
+TOUCHED = ("config", "loop", "ping_interval", "run_asgi", "scope", "transport")
+"""The undocumented attributes of every protocol that this module rests on."""
+
+
+def extended(base: Any) -> Any:
+    """Return a subclass of one of uvicorn's protocols that speaks the extension.
+
+    Not a mixin: the class of a live object can only be changed along single inheritance.
+    """
+
+    class Extended(base):  # type: ignore[misc]
+        extension: Extension
+
+        def extend(self) -> None:
+            """Begin to speak the extension."""
+            self.extension = Extension(self)
+
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            super().connection_made(transport)
+            self.extend()
+
+        async def run_asgi(self) -> None:
+            self.scope["extensions"][EXTENSION] = {}
+            await super().run_asgi()
+
+        def eof_received(self) -> bool:
+            super().eof_received()
+            return self.extension.eof_received()
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            self.extension.connection_lost()
+            super().connection_lost(exc)
+
+    return Extended

@@ -1,0 +1,25 @@
+"""uvicorn's `wsproto` protocol."""
+
+from __future__ import annotations
+
+from uvicorn.protocols.websockets.wsproto_impl import WSProtocol
+from wsproto.events import CloseConnection, Ping, Pong
+
+from .reading import TOUCHED, reading_ahead
+
+__all__ = ["TOUCHED", "KeepaliveProtocol"]
+
+
+class KeepaliveProtocol(reading_ahead(WSProtocol)):  # type: ignore[misc]
+    """Serves the `websocket.ping` extension, which `docs/extension.md` specifies."""
+
+    def handle_pong(self, event: Pong) -> None:
+        self.extension.pong(bytes(event.payload))
+        super().handle_pong(event)
+
+    def write_ping(self, payload: bytes) -> None:
+        self.transport.write(self.conn.send(Ping(payload=payload)))
+
+    def write_close(self, code: int, reason: str) -> None:
+        self.transport.write(self.conn.send(CloseConnection(code=code, reason=reason)))
+        self.release(code, reason)

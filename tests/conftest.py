@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import logging
+import queue
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+
+from asgi_keepalive import KeepaliveMiddleware
+from asgi_keepalive.extension import Application
+
+from .server import Server, running
+
+PROTOCOLS = ["websockets-sansio", "wsproto", "websockets"]
+LOOPS = ["asyncio", "uvloop"]
+
+Serve = Callable[..., Server]
+
+
+@pytest.fixture(params=PROTOCOLS)
+def ws(request: pytest.FixtureRequest) -> str:
+    """One of uvicorn's WebSocket protocols, as `--ws` names it."""
+    return str(request.param)
+
+
+@pytest.fixture(params=LOOPS)
+def loop(request: pytest.FixtureRequest) -> str:
+    """An event loop, as `--loop` names it."""
+    if request.param == "uvloop":
+        pytest.importorskip("uvloop")
+    return str(request.param)
+
+
+class Reports:
+    """What an application in the server's thread tells the test."""
+
+    def __init__(self) -> None:
+        self._queue: queue.Queue[Any] = queue.Queue()
+
+    def put(self, report: Any) -> None:
+        self._queue.put(report)
+
+    def get(self, timeout: float = 10) -> Any:
+        return self._queue.get(timeout=timeout)
+
+    def empty(self) -> bool:
+        return self._queue.empty()
+
+
+@pytest.fixture
+def reports() -> Reports:
+    return Reports()
+
+
+@pytest.fixture
+def serve(ws: str, loop: str) -> Iterator[Serve]:
+    """Serve an application behind the middleware; in the end nothing may have gone wrong.
+
+    The keywords of the middleware are its own; `expect` names a part of each message that may
+    be logged as a warning or an error.
+    """
+    servers: list[Server] = []
+    expected: list[str] = []
+    with ExitStack() as stack:
+
+        def serve(
+            app: Application,
+            *,
+            ping_interval: float | None = 0.2,
+            ping_timeout: float | None = 0.3,
+            close_timeout: float = 0.5,
+            expect: tuple[str, ...] = (),
+            **config: Any,
+        ) -> Server:
+            wrapped = KeepaliveMiddleware(
+                app,
+                ping_interval=ping_interval,
+                ping_timeout=ping_timeout,
+                close_timeout=close_timeout,
+            )
+            server = Server(wrapped, **{"ws": ws, "loop": loop, **config})
+            servers.append(server)
+            expected.extend(expect)
+            return stack.enter_context(running(server))
+
+        yield serve
+    wrong = [
+        record
+        for server in servers
+        for record in server.records
+        if record.levelno >= logging.WARNING
+        and not any(part in record.getMessage() for part in expected)
+    ]
+    assert wrong == []

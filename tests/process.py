@@ -1,0 +1,102 @@
+"""A server that runs as a process of its own, as its users start it."""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+ROOT = Path(__file__).parent.parent
+
+
+class Process:
+    """A running server.
+
+    Attributes:
+        port: Where it listens, on 127.0.0.1.
+        errors: What it has written to stderr, by line.
+    """
+
+    def __init__(self, *command: str, **environment: str) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            self.port: int = free.getsockname()[1]
+        self.errors: list[str] = []
+        self._told: queue.Queue[Any] = queue.Queue()
+        self.popen = subprocess.Popen(
+            [part.replace("PORT", str(self.port)) for part in command],
+            cwd=ROOT,
+            env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", **environment},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for pipe, read in (self.popen.stdout, self._read_told), (self.popen.stderr, self._read):
+            threading.Thread(target=read, args=(pipe,), daemon=True).start()
+
+    def _read_told(self, pipe: IO[str]) -> None:
+        for line in pipe:
+            if line.startswith("{"):
+                self._told.put(json.loads(line))
+            else:
+                self.errors.append(line)
+
+    def _read(self, pipe: IO[str]) -> None:
+        self.errors.extend(pipe)
+
+    def told(self) -> Any:
+        """Return what the application tells next."""
+        return self._told.get(timeout=20)
+
+    @property
+    def output(self) -> str:
+        """What the server has written, but for what the application told, without colours."""
+        return re.sub(r"\x1b\[[0-9;]*m", "", "".join(self.errors))
+
+    def wait_until_up(self) -> None:
+        end = time.monotonic() + 30
+        while True:
+            assert self.popen.poll() is None, self.output
+            assert time.monotonic() < end, self.output
+            try:
+                socket.create_connection(("127.0.0.1", self.port)).close()
+            except OSError:
+                time.sleep(0.05)
+            else:
+                return
+
+    def terminate(self) -> float:
+        """Send SIGTERM, and return how long the process took to exit, in seconds."""
+        began = time.monotonic()
+        self.popen.send_signal(signal.SIGTERM)
+        self.popen.wait(timeout=30)
+        return time.monotonic() - began
+
+
+@contextmanager
+def started(*command: str, **environment: str) -> Iterator[Process]:
+    """Run a server until the end of the block; PORT in its command is a free port."""
+    process = Process(*command, **environment)
+    try:
+        process.wait_until_up()
+        yield process
+    finally:
+        if process.popen.poll() is None:
+            process.terminate()
+        for pipe in process.popen.stdout, process.popen.stderr:
+            assert pipe is not None
+            pipe.close()
+
+
+def uvicorn(*flags: str) -> list[str]:
+    return [sys.executable, "-m", "uvicorn", "tests.app:app", "--port", "PORT", *flags]

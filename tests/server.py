@@ -1,0 +1,106 @@
+"""A real uvicorn, in a thread of the test's own process."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import queue
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+
+from asgi_keepalive.extension import Application
+
+
+class Server:
+    """Serves an application on a free port."""
+
+    def __init__(self, app: Application, *, loop: str, ws: Any, **config: Any) -> None:
+        self.records: list[logging.LogRecord] = []
+        self.socket = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self.socket.getsockname()[1]
+        self.config = uvicorn.Config(
+            app, loop=loop, ws=ws, lifespan="off", log_config=None, **config
+        )
+        self.uvicorn = uvicorn.Server(self.config)
+        self.loop: asyncio.AbstractEventLoop | None = None
+        self.thread = threading.Thread(target=self._run, daemon=True)
+
+    def _run(self) -> None:
+        async def serve() -> None:
+            self.loop = asyncio.get_running_loop()
+            await self.uvicorn.serve(sockets=[self.socket])
+
+        loop_factory = self.config.get_loop_factory()
+        with asyncio.Runner(loop_factory=loop_factory) as runner:
+            runner.run(serve())
+
+    def run(self, function: Callable[[], Any]) -> Any:
+        """Run a function in the server's thread, and return its result."""
+        assert self.loop is not None
+        done: queue.Queue[Any] = queue.Queue()
+        self.loop.call_soon_threadsafe(lambda: done.put(function()))
+        return done.get(timeout=10)
+
+    def stop(self) -> float:
+        """Shut down as SIGTERM would, and return how long that took, in seconds."""
+        began = time.monotonic()
+        self.uvicorn.should_exit = True
+        self.thread.join(timeout=30)
+        assert not self.thread.is_alive(), "the server did not exit"
+        return time.monotonic() - began
+
+
+class _Records(logging.Handler):
+    def __init__(self, records: list[logging.LogRecord]) -> None:
+        super().__init__()
+        self.records = records
+
+    def emit(self, record: logging.LogRecord) -> None:
+        record.at = time.monotonic()
+        self.records.append(record)
+
+
+@contextmanager
+def running(server: Server) -> Iterator[Server]:
+    """Run a server, and stop it whatever happens."""
+    handler = _Records(server.records)
+    loggers = [logging.getLogger(name) for name in ("asgi_keepalive", "uvicorn.error", "asyncio")]
+    for logger in loggers:
+        logger.addHandler(handler)
+    logging.getLogger("asgi_keepalive").setLevel(logging.DEBUG)
+    server.thread.start()
+    wait_until(lambda: server.uvicorn.started)
+    try:
+        yield server
+    finally:
+        if server.thread.is_alive():
+            server.stop()
+        server.socket.close()
+        for logger in loggers:
+            logger.removeHandler(handler)
+
+
+def wait_until(condition: Callable[[], Any], timeout: float = 10) -> None:
+    """Return once the condition holds."""
+    end = time.monotonic() + timeout
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.005)
+
+
+def kernel_sockets(server_port: int, client_port: int) -> list[tuple[str, int]]:
+    """Return state and unsent bytes of what the kernel holds on the server's side (Linux)."""
+    found = []
+    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+        fields = line.split()
+        local, remote = (int(field.rpartition(":")[2], 16) for field in fields[1:3])
+        if (local, remote) == (server_port, client_port):
+            found.append((fields[3], int(fields[4].partition(":")[0], 16)))
+    return [one for one in found if one[0] != "06"]  # TIME_WAIT holds nothing

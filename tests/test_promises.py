@@ -1,0 +1,775 @@
+"""The promises, each on a real uvicorn: three protocols, two event loops, plain sockets."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import time
+import weakref
+from contextlib import suppress
+from typing import Any
+
+import pytest
+
+from asgi_keepalive import ConnectionClosed, KeepaliveTimeout, PingTimeout, get_keepalive
+
+from .client import BINARY, CLOSE, PING, PONG, TEXT, Client, close_code, frame
+from .conftest import Reports, Serve
+from .server import Server, kernel_sockets, wait_until
+
+INTERVAL = 0.2
+TIMEOUT = 0.3
+CLOSE_TIMEOUT = 0.5
+LATE = 0.25
+"""How much later than promised, in seconds, a loaded machine may be."""
+
+FAILED = {"type": "websocket.disconnect", "code": 1011, "reason": "keepalive ping timeout"}
+
+
+async def accept(receive: Any, send: Any, **keys: Any) -> None:
+    assert (await receive())["type"] == "websocket.connect"
+    await send({"type": "websocket.accept", **keys})
+
+
+async def echo(scope: Any, receive: Any, send: Any) -> None:
+    await accept(receive, send)
+    while (event := await receive())["type"] == "websocket.receive":
+        await send({**event, "type": "websocket.send"})
+
+
+def logged(server: Server, part: str) -> list[logging.LogRecord]:
+    return [record for record in server.records if part in record.getMessage()]
+
+
+def freed(server: Server, client: Client, within: float) -> None:
+    """Wait until neither the server nor the kernel holds anything of a connection."""
+    began = time.monotonic()
+    wait_until(lambda: not kernel_sockets(server.port, client.port))
+    wait_until(lambda: not server.uvicorn.server_state.connections)
+    assert time.monotonic() - began < within + LATE
+
+
+class TestIdleAndSilent:
+    """P1."""
+
+    def test_application_and_peer_are_told(self, serve: Serve, reports: Reports) -> None:
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await accept(receive, send)
+            for _ in range(3):
+                reports.put((await receive(), time.monotonic()))
+
+        server = serve(app)
+        with Client(server.port).open() as client:
+            assert len(client.expect(PING)) == 4
+            event, at = reports.get()
+            assert event == FAILED
+            # "Later receive() calls return it again; none hangs."
+            assert reports.get()[0] == reports.get()[0] == FAILED
+            [ping] = logged(server, "Ping ")
+            waited = at - ping.at  # type: ignore[attr-defined]
+            assert TIMEOUT - 0.002 < waited < TIMEOUT + LATE
+            frames = client.until_end()
+            assert [(opcode, close_code(payload)) for opcode, payload in frames] == [
+                (CLOSE, (1011, "keepalive ping timeout"))
+            ]
+            [record] = logged(server, "keepalive ping timeout")
+            assert record.levelno == logging.INFO
+            assert f"127.0.0.1:{client.port} /: keepalive ping timeout, no Pong for 0.3" in (
+                record.getMessage()
+            )
+            assert record.getMessage().endswith("s, last latency unknown")
+        freed(server, client, 0)
+
+    def test_log_names_path_and_last_latency(self, serve: Serve, reports: Reports) -> None:
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await accept(receive, send)
+            reports.put(await receive())
+
+        server = serve(app)
+        with Client(server.port, path="/chat").open() as client:
+            client.send(PONG, client.expect(PING))
+            assert reports.get() == FAILED
+            [record] = logged(server, "keepalive ping timeout")
+            assert " /chat: " in record.getMessage()
+            assert "last latency 0.0" in record.getMessage()
+
+    def test_peer_that_answers_lives(self, serve: Serve, reports: Reports) -> None:
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await accept(receive, send)
+            keepalive = get_keepalive(scope)
+            assert keepalive.latency is None
+            event = await receive()
+            reports.put((event, keepalive.latency, keepalive.timed_out, keepalive.supported))
+
+        server = serve(app)
+        with Client(server.port).open() as client:
+            assert client.answer(1.2, delay=0.1) == []
+            client.send(TEXT, b"bye")
+            event, latency, timed_out, supported = reports.get()
+            assert event["text"] == "bye"
+            assert 0.1 <= latency < 0.1 + LATE
+            assert not timed_out
+            assert supported
+
+
+class TestBlockedSender:
+    """P2 and P3."""
+
+    def test_frozen_peer_releases_send_and_socket(self, serve: Serve, reports: Reports) -> None:
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await accept(receive, send)
+            sending = 0.0
+            try:
+                while True:
+                    sending = time.monotonic()
+                    await send({"type": "websocket.send", "bytes": bytes(65536)})
+                    await asyncio.sleep(0)
+            except KeepaliveTimeout as error:
+                now = time.monotonic()
+                reports.put((error, now, now - sending))
+            with pytest.raises(KeepaliveTimeout):
+                await send({"type": "websocket.send", "text": "x"})
+            with pytest.raises(KeepaliveTimeout):
+                await send({"type": "websocket.close"})
+            reports.put([await receive() for _ in range(2)])
+
+        server = serve(app)
+        with Client(server.port, receive_buffer=4096).open() as client:
+            error, at, blocked = reports.get()
+            assert isinstance(error, KeepaliveTimeout)
+            assert error.keepalive.timed_out
+            assert blocked > TIMEOUT / 2
+            [ping] = logged(server, "Ping ")
+            assert TIMEOUT - 0.002 < at - ping.at < TIMEOUT + LATE  # type: ignore[attr-defined]
+            assert reports.get() == [FAILED, FAILED]
+            freed(server, client, CLOSE_TIMEOUT)
+
+    def test_application_that_only_sends(self, serve: Serve, reports: Reports) -> None:
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await accept(receive, send)
+            try:
+                while True:
+                    await send({"type": "websocket.send", "text": "tick"})
+                    await asyncio.sleep(0.01)
+            finally:
+                reports.put(get_keepalive(scope).timed_out)
+
+        server = serve(app)
+        with Client(server.port).open() as client:
+            frames = client.until_end()
+            assert reports.get() is True
+            assert frames[0] == (TEXT, b"tick")
+            assert close_code(frames[-1][1]) == (1011, "keepalive ping timeout")
+        freed(server, client, 0)
+
+    def test_two_tasks_sending_at_once(self, serve: Serve, reports: Reports) -> None:
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await accept(receive, send)
+
+            async def stream() -> None:
+                while True:
+                    await send({"type": "websocket.send", "bytes": bytes(65536)})
+                    await asyncio.sleep(0)
+
+            reports.put(await asyncio.gather(stream(), stream(), return_exceptions=True))
+
+        server = serve(app)
+        with Client(server.port, receive_buffer=4096).open() as client:
+            assert [type(error) for error in reports.get()] == [KeepaliveTimeout] * 2
+            freed(server, client, CLOSE_TIMEOUT)
+
+    def test_close_frame_reaches_a_peer_that_thaws(self, serve: Serve, reports: Reports) -> None:
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await accept(receive, send)
+            try:
+                while True:
+                    await send({"type": "websocket.send", "bytes": bytes(65536)})
+                    await asyncio.sleep(0)
+            except KeepaliveTimeout:
+                reports.put("released")
+
+        server = serve(app, close_timeout=10)
+        with Client(server.port, receive_buffer=4096).open() as client:
+            assert reports.get() == "released"
+            frames = client.until_end()
+            assert close_code(frames[-1][1]) == (1011, "keepalive ping timeout")
+        freed(server, client, 0)
+
+
+class TestBusyApplication:
+    """P4."""
+
+    def test_client_of_a_busy_application_lives(self, serve: Serve, reports: Reports) -> None:
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await accept(receive, send)
+            await asyncio.sleep(5 * TIMEOUT)
+            reports.put([(await receive())["text"] for _ in range(20)])
+
+        server = serve(app)
+        with Client(server.port).open() as client:
+            for number in range(20):
+                client.send(TEXT, str(number).encode())
+            client.answer(5 * TIMEOUT)
+            assert reports.get() == [str(number) for number in range(20)]
+        assert not logged(server, "keepalive ping timeout")
+
+    def test_its_own_pings_are_answered(self, serve: Serve) -> None:
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await accept(receive, send)
+            await asyncio.sleep(1)
+
+        server = serve(app, ping_interval=None)
+        with Client(server.port).open() as client:
+            client.send(TEXT, b"unread")
+            client.send(TEXT, b"unread")
+            client.send(PING, b"mine")
+            assert client.expect(PONG) == b"mine"
+
+    @pytest.mark.parametrize("size", [10, 100_000])
+    def test_flood_is_bounded_and_the_reason_is_logged(
+        self, serve: Serve, reports: Reports, size: int
+    ) -> None:
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await accept(receive, send)
+            await asyncio.sleep(5 * TIMEOUT)
+            received = 0
+            while (event := await receive())["type"] == "websocket.receive":
+                received += len(event["bytes"])
+            reports.put((event, received))
+
+        server = serve(app, expect=("the application was behind",))
+        with Client(server.port).open() as client:
+            client.socket.settimeout(0.2)
+            with suppress(TimeoutError, ConnectionError):
+                for _ in range(40_000_000 // size):
+                    client.socket.sendall(frame(BINARY, bytes(size)) * 10)
+            event, received = reports.get()
+            assert event == FAILED
+            # 32 messages or 1 MiB, what one read of the transport adds, and that decompressed.
+            assert received <= max(32 * size, 2**20) + 2**18 + size
+            [record] = logged(server, "keepalive ping timeout")
+            assert record.levelno == logging.WARNING
+            assert "its unread messages have kept the server from reading for" in (
+                record.getMessage()
+            )
+
+    def test_reading_resumes_at_half(self, serve: Serve, reports: Reports) -> None:
+        go_on: list[asyncio.Event] = []
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await accept(receive, send)
+            go_on.append(asyncio.Event())
+            await go_on[0].wait()
+            count = 0
+            while (await receive())["type"] == "websocket.receive":
+                count += 1
+            reports.put(count)
+
+        server = serve(app, ping_interval=None, ws_max_queue=4)
+        with Client(server.port).open() as client:
+            wait_until(lambda: go_on)
+            for number in range(2000):
+                client.send(TEXT, str(number).encode())
+            server.run(go_on[0].set)
+            client.send(CLOSE, b"\x03\xe8")
+            assert reports.get() == 2000
+            client.until_end()
+
+    def test_text_counts_by_its_bytes(self, serve: Serve, reports: Reports) -> None:
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await accept(receive, send)
+            await asyncio.sleep(0.3)
+            received = 0
+            while (event := await receive())["type"] == "websocket.receive":
+                received += len(event["text"])
+            reports.put(received)
+
+        server = serve(app, ping_interval=None)
+        with Client(server.port).open() as client:
+            for _ in range(30):
+                client.send(TEXT, "\N{SNOWMAN}".encode() * 30_000)
+            client.send(CLOSE, b"\x03\xe8")
+            assert reports.get() == 900_000
+            client.until_end()
+
+
+class TestStalledLoop:
+    """P5."""
+
+    @pytest.mark.parametrize("stall", [1.1 * TIMEOUT, 3 * TIMEOUT])
+    @pytest.mark.parametrize("queued", [0, 2_000_000])
+    def test_pong_behind_a_stall_counts(
+        self, serve: Serve, reports: Reports, stall: float, queued: int
+    ) -> None:
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await accept(receive, send)
+            assert (await receive())["text"] == "stall"
+            time.sleep(stall)  # noqa: ASYNC251 - that is the point
+            received = 0
+            while (event := await receive())["type"] == "websocket.receive":
+                received += len(event.get("bytes") or "")
+            reports.put((event, received))
+
+        server = serve(app, ping_interval=INTERVAL)
+        with Client(server.port).open() as client:
+            ping = client.expect(PING)
+            client.send(TEXT, b"stall")
+            client.socket.sendall(frame(BINARY, bytes(1000)) * (queued // 1000))
+            client.send(PONG, ping)
+            client.answer(stall + TIMEOUT)
+            client.send(CLOSE, b"\x03\xe8")
+            event, received = reports.get()
+            assert event["code"] == 1000
+            assert received == queued
+
+    def test_stall_does_not_save_a_dead_peer(self, serve: Serve, reports: Reports) -> None:
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await accept(receive, send)
+            assert (await receive())["text"] == "stall"
+            time.sleep(2 * TIMEOUT)  # noqa: ASYNC251 - that is the point
+            began = time.monotonic()
+            reports.put((await receive(), time.monotonic() - began))
+
+        server = serve(app, expect=("the event loop had stood still",))
+        with Client(server.port).open() as client:
+            client.expect(PING)
+            client.send(TEXT, b"stall")
+            event, waited = reports.get()
+            assert event == FAILED
+            assert waited < TIMEOUT + LATE
+            [record] = logged(server, "keepalive ping timeout")
+            assert record.levelno == logging.WARNING
+
+
+class TestOnlyARealPong:
+    """P6."""
+
+    @pytest.mark.parametrize("wrong", [b"", b"\0\0\0\0", b"never sent" * 10])
+    def test_wrong_pong(self, serve: Serve, reports: Reports, wrong: bytes) -> None:
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await accept(receive, send)
+            reports.put(await receive())
+
+        server = serve(app)
+        with Client(server.port).open() as client:
+            client.send(PONG, wrong)
+            client.expect(PING)
+            client.send(PONG, wrong)
+            assert reports.get() == FAILED
+
+    def test_late_pong_changes_nothing(self, serve: Serve, reports: Reports) -> None:
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await accept(receive, send)
+            reports.put(await receive())
+            await asyncio.sleep(0.2)
+            reports.put((await receive(), get_keepalive(scope).latency))
+
+        server = serve(app, close_timeout=2)
+        with Client(server.port).open() as client:
+            ping = client.expect(PING)
+            assert reports.get() == FAILED
+            client.send(PONG, ping)
+            client.send(TEXT, b"too late")
+            assert reports.get() == (FAILED, None)
+
+    def test_payloads_are_random_and_one_ping_is_in_flight(self, serve: Serve) -> None:
+        server = serve(echo, ping_interval=0.02, ping_timeout=5)
+        with Client(server.port).open() as client:
+            client.socket.settimeout(0.3)
+            payloads = [client.expect(PING)]
+            with pytest.raises(TimeoutError):
+                client.receive()
+            for _ in range(10):
+                client.send(PONG, payloads[-1])
+                payloads.append(client.expect(PING))
+            assert len(set(payloads)) == 11
+
+    def test_without_timeout_pings_go_on(self, serve: Serve, reports: Reports) -> None:
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await accept(receive, send)
+            await receive()
+            reports.put(get_keepalive(scope).latency)
+
+        server = serve(app, ping_interval=0.05, ping_timeout=None)
+        with Client(server.port).open() as client:
+            payloads = [client.expect(PING) for _ in range(5)]
+            client.send(PONG, payloads[2])  # acknowledges the earlier ones, too
+            client.send(PONG, payloads[0])
+            client.send(TEXT, b"x")
+            assert 0.1 - LATE < reports.get() < 0.1 + LATE
+
+    def test_manual_pings(self, serve: Serve, reports: Reports) -> None:
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            keepalive = get_keepalive(scope)
+            with pytest.raises(ConnectionClosed):
+                await keepalive.ping()
+            await accept(receive, send)
+            latencies = await asyncio.gather(keepalive.ping(), keepalive.ping())
+            reports.put((latencies, keepalive.latency))
+            with pytest.raises(PingTimeout, match=r"^no Pong within 0\.3 s$"):
+                await keepalive.ping()
+            await send({"type": "websocket.send", "text": "still open"})
+            waiting = asyncio.ensure_future(keepalive.ping())
+            await asyncio.sleep(0.05)
+            await send({"type": "websocket.close", "code": 4000})
+            with pytest.raises(ConnectionClosed):
+                await waiting
+            with pytest.raises(ConnectionClosed):
+                await keepalive.ping()
+            reports.put("done")
+
+        server = serve(app, ping_interval=None)
+        with Client(server.port).open() as client:
+            first, second = client.expect(PING), client.expect(PING)
+            client.send(PONG, second)
+            (latency, _), last = reports.get()
+            assert 0 < latency < LATE
+            assert last > 0
+            assert first != second
+            client.expect(PING)
+            assert client.expect(TEXT) == b"still open"
+            client.expect(PING)
+            assert close_code(client.expect(CLOSE)) == (4000, "")
+            client.send(CLOSE, b"\x0f\xa0")
+            assert reports.get() == "done"
+
+    def test_manual_ping_ends_with_the_connection(self, serve: Serve, reports: Reports) -> None:
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await accept(receive, send)
+            try:
+                await get_keepalive(scope).ping()
+            except ConnectionError as error:
+                reports.put(type(error))
+
+        server = serve(app, ping_interval=None, ping_timeout=None)
+        with Client(server.port).open() as client:
+            client.expect(PING)
+            client.send(CLOSE, b"\x03\xe8")
+            assert reports.get() is ConnectionClosed
+        server2 = serve(app)
+        with Client(server2.port).open() as client:
+            client.expect(PING)
+            client.expect(PING)
+        assert reports.get() in (ConnectionClosed, KeepaliveTimeout)
+
+
+class TestTransparent:
+    """P7."""
+
+    def test_messages_and_their_order(self, serve: Serve) -> None:
+        server = serve(echo, ping_interval=0.02)
+        with Client(server.port).open() as client:
+            sent: list[tuple[int, bytes]] = []
+            for number in range(200):
+                opcode = TEXT if number % 2 else BINARY
+                payload = str(number).encode() * number
+                client.send(opcode, payload)
+                sent.append((opcode, payload))
+            received: list[tuple[int, bytes]] = []
+            while len(received) < len(sent):
+                opcode, payload = client.receive()
+                if opcode == PING:
+                    client.send(PONG, payload)
+                else:
+                    received.append((opcode, payload))
+            assert received == sent
+
+    def test_subprotocol_and_headers(self, serve: Serve) -> None:
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            assert "websocket.ping" not in scope["extensions"]
+            assert scope["subprotocols"] == ["chat"]
+            await accept(receive, send, subprotocol="chat", headers=[(b"x-mine", b"1")])
+            await receive()
+
+        server = serve(app)
+        with Client(server.port, headers="Sec-WebSocket-Protocol: chat\r\n") as client:
+            response = client.response().lower()
+            assert "sec-websocket-protocol: chat" in response
+            assert "x-mine: 1" in response
+
+    def test_rejection_and_denial(self, serve: Serve) -> None:
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await receive()
+            if scope["path"] == "/403":
+                await send({"type": "websocket.close"})
+                return
+            headers = [(b"content-length", b"2"), (b"content-type", b"text/plain")]
+            start = {"type": "websocket.http.response.start", "status": 418, "headers": headers}
+            await send(start)
+            await send({"type": "websocket.http.response.body", "body": b"no"})
+
+        # uvicorn's own words about a denial response, on one of its protocols.
+        server = serve(app, ping_interval=0.02, expect=("without completing handshake",))
+        with Client(server.port, path="/403") as client:
+            assert " 403 " in client.response()
+        with Client(server.port, path="/418") as client:
+            assert " 418 " in client.response()
+            time.sleep(0.1)
+            with suppress(EOFError):
+                while True:
+                    client._fill()
+            assert client.buffer.endswith(b"no")
+
+    def test_unknown_message_meets_the_servers_own_error(
+        self, serve: Serve, reports: Reports
+    ) -> None:
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await accept(receive, send)
+            with pytest.raises(RuntimeError) as error:
+                await send({"type": "websocket.nonsense"})
+            reports.put(str(error.value))
+
+        server = serve(app)
+        with Client(server.port).open():
+            assert "websocket.nonsense" in reports.get()
+
+    @pytest.mark.parametrize("code", [1000, 1001, 4321])
+    def test_close_codes(self, serve: Serve, reports: Reports, code: int) -> None:
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await accept(receive, send)
+            event = await receive()
+            if event["type"] == "websocket.disconnect":
+                reports.put((event["code"], event["reason"]))
+            else:
+                await send({"type": "websocket.close", "code": code, "reason": "mine"})
+
+        server = serve(app)
+        with Client(server.port).open() as client:
+            client.send(CLOSE, code.to_bytes(2, "big") + b"theirs")
+            assert reports.get() == (code, "theirs")
+            assert close_code(client.expect(CLOSE)) == (code, "theirs")
+            assert client.until_end() == []
+        with Client(server.port).open() as client:
+            client.send(TEXT, b"close")
+            assert close_code(client.expect(CLOSE)) == (code, "mine")
+            client.send(CLOSE, code.to_bytes(2, "big"))
+            assert client.until_end() == []
+
+    def test_exceptions_of_the_application(self, serve: Serve) -> None:
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await accept(receive, send)
+            raise ValueError("the application's own")
+
+        server = serve(app, expect=("Exception in ASGI application",))
+        with Client(server.port).open() as client:
+            client.until_end()
+        [record] = logged(server, "Exception in ASGI application")
+        assert isinstance(record.exc_info, tuple)
+        assert str(record.exc_info[1]) == "the application's own"
+
+    def test_messages_that_arrived_before_the_failure(self, serve: Serve, reports: Reports) -> None:
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await accept(receive, send)
+            await asyncio.sleep(INTERVAL + 2 * TIMEOUT)
+            assert get_keepalive(scope).timed_out
+            reports.put([await receive() for _ in range(5)])
+
+        server = serve(app)
+        with Client(server.port).open() as client:
+            for number in range(3):
+                client.send(TEXT, str(number).encode())
+            events = reports.get()
+            assert [event.get("text") for event in events[:3]] == ["0", "1", "2"]
+            assert events[3:] == [FAILED, FAILED]
+
+    def test_pings_are_not_doubled(self, serve: Serve, reports: Reports) -> None:
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await accept(receive, send)
+            await asyncio.sleep(0.5)
+            await send({"type": "websocket.send", "text": "end"})
+            await receive()
+
+        config = {"ws_ping_interval": 0.05, "ws_ping_timeout": 0.05}
+        for interval in (None, 10.0):
+            server = serve(app, ping_interval=interval, **config)
+            with Client(server.port).open() as client:
+                assert client.expect(TEXT) == b"end"
+
+    def test_no_pings_before_accept_and_after_close(self, serve: Serve, reports: Reports) -> None:
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await receive()
+            await asyncio.sleep(0.2)
+            await send({"type": "websocket.accept"})
+            await asyncio.sleep(0.1)
+            await send({"type": "websocket.close"})
+            await asyncio.sleep(0.3)
+
+        server = serve(app, ping_interval=0.05, ping_timeout=5)
+        with Client(server.port).open() as client:
+            client.expect(PING)
+            client.expect(CLOSE)
+            client.socket.settimeout(0.2)
+            with pytest.raises((TimeoutError, EOFError)):
+                client.receive()
+
+    def test_shutdown_with_frozen_peers(self, serve: Serve, reports: Reports) -> None:
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await accept(receive, send)
+            if scope["path"] == "/idle":
+                reports.put((await receive())["code"])
+                return
+            try:
+                while True:
+                    await send({"type": "websocket.send", "bytes": bytes(65536)})
+                    await asyncio.sleep(0)
+            except OSError:
+                reports.put("released")
+
+        server = serve(app, ping_interval=20, ping_timeout=20, close_timeout=0.5)
+        with (
+            Client(server.port, receive_buffer=4096).open() as frozen,
+            Client(server.port, path="/idle").open() as idle,
+        ):
+            wait_until(lambda: kernel_sockets(server.port, frozen.port)[0][1] > 100_000)
+            assert server.stop() < 0.5 + 1 + LATE
+            assert {reports.get(), reports.get()} == {1012, "released"}
+            assert close_code(idle.expect(CLOSE))[0] == 1012
+            wait_until(lambda: not kernel_sockets(server.port, frozen.port))
+
+
+class TestNothingLeftBehind:
+    """P8."""
+
+    def test_no_timer_task_or_reference(self, serve: Serve, reports: Reports) -> None:
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            reports.put((weakref.ref(receive.__self__), get_keepalive(scope)))
+            await accept(receive, send)
+            await receive()
+
+        server = serve(app, ping_interval=20)
+        with Client(server.port).open() as client:
+            connection, keepalive = reports.get()
+            wait_until(lambda: connection()._timer)
+            client.send(CLOSE, b"\x03\xe8")
+            client.until_end()
+        freed(server, client, 0)
+
+        def leftovers() -> int:
+            gc.collect()
+            return len(asyncio.all_tasks(server.loop))
+
+        wait_until(lambda: server.run(leftovers) == 1)  # uvicorn's own
+        assert connection() is None
+        assert keepalive.latency is None
+        from asgi_keepalive import stall
+
+        assert not stall._watches
+
+    @pytest.mark.parametrize("close", [False, True], ids=["returns", "closes"])
+    def test_application_that_gives_up_on_a_frozen_peer(
+        self, serve: Serve, reports: Reports, close: bool
+    ) -> None:
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await accept(receive, send)
+            with suppress(TimeoutError):
+                while True:
+                    sending = send({"type": "websocket.send", "bytes": bytes(65536)})
+                    await asyncio.wait_for(sending, 0.1)
+            reports.put("gave up")
+            if close:
+                with suppress(OSError):
+                    await send({"type": "websocket.close"})
+            reports.put("returns")
+
+        server = serve(app, ping_interval=20)
+        with Client(server.port, receive_buffer=4096).open() as client:
+            assert reports.get() == "gave up"
+            freed(server, client, CLOSE_TIMEOUT)
+            assert reports.get() == "returns"
+
+    def test_frozen_peer_whose_data_is_all_in_the_kernel(
+        self, serve: Serve, reports: Reports
+    ) -> None:
+        """The user-space buffer is empty, so closing would give the descriptor up at once."""
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await accept(receive, send)
+            await send({"type": "websocket.send", "bytes": bytes(200_000)})
+            await asyncio.sleep(0.1)
+            reports.put("returns")
+
+        server = serve(app, ping_interval=20)
+        with Client(server.port, receive_buffer=4096).open() as client:
+            assert reports.get() == "returns"
+            assert kernel_sockets(server.port, client.port)[0][1] > 100_000
+            freed(server, client, CLOSE_TIMEOUT)
+
+    def test_peer_that_half_closes_and_freezes(self, serve: Serve, reports: Reports) -> None:
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await accept(receive, send)
+            try:
+                while True:
+                    await send({"type": "websocket.send", "bytes": bytes(65536)})
+                    await asyncio.sleep(0)
+            except OSError:
+                reports.put("released")
+
+        server = serve(app, ping_interval=20)
+        with Client(server.port, receive_buffer=4096).open() as client:
+            wait_until(lambda: kernel_sockets(server.port, client.port)[0][1] > 100_000)
+            client.socket.shutdown(1)
+            freed(server, client, CLOSE_TIMEOUT)
+            assert reports.get() == "released"
+
+    def test_peer_gone_in_mid_handshake(self, serve: Serve, reports: Reports) -> None:
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await receive()
+            reports.put("connected")
+            await asyncio.sleep(0.2)
+            with suppress(OSError):
+                await send({"type": "websocket.accept"})
+            reports.put(await receive())
+            await asyncio.sleep(0.2)
+
+        # uvicorn's own words where the handshake could not be completed.
+        server = serve(app, ping_interval=0.05, expect=("without completing handshake",))
+        with Client(server.port) as client:
+            reports.get()
+        assert reports.get()["type"] == "websocket.disconnect"
+        freed(server, client, 0.4)
+
+    def test_peer_cut_off_in_mid_frame(self, serve: Serve, reports: Reports) -> None:
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await accept(receive, send)
+            reports.put(await receive())
+
+        server = serve(app)
+        with Client(server.port).open() as client:
+            client.socket.sendall(frame(TEXT, b"x" * 100)[:50])
+            assert reports.get() == FAILED
+        freed(server, client, 0)
+
+    @pytest.mark.parametrize("opcode", [PING, PONG])
+    def test_flood_of_control_frames(self, serve: Serve, opcode: int) -> None:
+        server = serve(echo)
+        with Client(server.port).open() as flooding, Client(server.port).open() as other:
+            flooding.socket.settimeout(0.2)
+            with suppress(TimeoutError):
+                for _ in range(100):
+                    flooding.socket.sendall(frame(opcode, b"flood") * 100)
+            other.answer(2 * TIMEOUT)
+            other.send(TEXT, b"alive")
+            assert (TEXT, b"alive") in other.answer(0.2)
+
+    def test_own_timeout_leaving_the_application_is_swallowed(
+        self, serve: Serve, reports: Reports
+    ) -> None:
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await accept(receive, send)
+            try:
+                async with asyncio.TaskGroup() as tasks:
+                    for _ in range(2):
+                        tasks.create_task(stream(send))
+            finally:
+                reports.put("raised")
+
+        async def stream(send: Any) -> None:
+            while True:
+                await send({"type": "websocket.send", "text": "x"})
+                await asyncio.sleep(0.01)
+
+        server = serve(app)
+        with Client(server.port).open() as client:
+            client.until_end()
+            assert reports.get() == "raised"

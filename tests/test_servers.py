@@ -1,0 +1,124 @@
+"""Every way in: servers started as users start them."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from .client import CLOSE, PING, Client, close_code
+from .conftest import LOOPS, PROTOCOLS
+from .process import Process, started, uvicorn
+from .server import kernel_sockets, wait_until
+
+CLASSES = [
+    f"asgi_keepalive.servers.uvicorn.{name}:KeepaliveProtocol"
+    for name in (
+        "sansio",
+        "wsproto",
+        "legacy",
+    )
+]
+TIMED_OUT = {"code": 1011, "reason": "keepalive ping timeout", "timed_out": True}
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="starts POSIX processes")
+
+
+def times_out(process: Process) -> None:
+    """Assert that a silent client is noticed."""
+    with Client(process.port, path="/receive").open() as client:
+        assert process.told()["supported"] is True
+        client.expect(PING)
+        assert process.told() == TIMED_OUT
+        assert close_code(client.expect(CLOSE)) == (1011, "keepalive ping timeout")
+    assert "Traceback" not in process.output
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        uvicorn(),
+        uvicorn("--workers", "2"),
+        uvicorn("--reload"),
+        uvicorn("--proxy-headers", "--forwarded-allow-ips", "*"),
+        [sys.executable, "-m", "fastapi", "run", "--port", "PORT", "tests/app.py"],
+        [sys.executable, "-m", "fastapi", "dev", "--port", "PORT", "tests/app.py"],
+        [
+            *(sys.executable, "-m", "gunicorn", "tests.app:app", "--bind", "127.0.0.1:PORT"),
+            *("--worker-class", "uvicorn_worker.UvicornWorker", "--workers", "2"),
+        ],
+    ],
+    ids=["plain", "workers", "reload", "proxy-headers", "fastapi-run", "fastapi-dev", "gunicorn"],
+)
+def test_no_flags(command: list[str]) -> None:
+    with started(*command) as process:
+        times_out(process)
+
+
+@pytest.mark.parametrize("cls", CLASSES)
+def test_ws_class_where_the_server_is_hidden(cls: str) -> None:
+    # At this level uvicorn wraps both send and receive.
+    with started(*uvicorn("--log-level", "trace", "--ws", cls)) as process:
+        times_out(process)
+        assert "keepalive is off" not in process.output
+
+
+def test_hidden_server_is_warned_about() -> None:
+    with started(*uvicorn("--log-level", "trace")) as process:
+        for _ in range(2):
+            with Client(process.port, path="/receive").open() as client:
+                assert process.told()["supported"] is False
+                client.send(CLOSE, b"\x03\xe8")
+                assert process.told()["code"] == 1000
+        assert process.output.count("keepalive is off") == 1
+        assert f"--ws {CLASSES[0]}" in process.output
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+@pytest.mark.parametrize("ws", PROTOCOLS)
+def test_sigterm_with_frozen_peers(ws: str, loop: str) -> None:
+    flags = uvicorn("--ws", ws, "--loop", loop)
+    with started(*flags, PING_INTERVAL="20", PING_TIMEOUT="20") as process:
+        with (
+            Client(process.port, path="/stream", receive_buffer=4096).open() as frozen,
+            Client(process.port, path="/receive").open() as idle,
+        ):
+            process.told()
+            process.told()
+            wait_until(lambda: kernel_sockets(process.port, frozen.port)[0][1] > 100_000)
+            assert process.terminate() < 0.5 + 1 + 0.5
+            assert close_code(idle.expect(CLOSE))[0] == 1012
+            assert {process.told()["code"], process.told()["code"]} == {1006, 1012}
+        assert "Traceback" not in process.output
+        assert "ERROR" not in process.output
+
+
+def test_sigterm_with_workers() -> None:
+    flags = uvicorn("--workers", "2")
+    with started(*flags, PING_INTERVAL="20", PING_TIMEOUT="20") as process:
+        clients = [
+            Client(process.port, path="/stream", receive_buffer=4096).open() for _ in range(4)
+        ]
+        for _ in clients:
+            process.told()
+        assert process.terminate() < 0.5 + 1 + 2.5  # its supervisor looks only now and then
+        for client in clients:
+            client.close()
+        assert "Traceback" not in process.output
+
+
+def test_timeout_is_logged_where_the_readme_says() -> None:
+    with started(*uvicorn()) as process:
+        times_out(process)
+        wait_until(lambda: "no Pong for" in process.output)
+        assert "INFO:asgi_keepalive:127.0.0.1:" in process.output
+        assert " /receive: keepalive ping timeout, no Pong for 0.3" in process.output
+
+
+def test_refused_setting_is_seen_in_the_servers_output() -> None:
+    with started(*uvicorn(), PING_TIMEOUT="0") as process:
+        with Client(process.port, path="/receive") as client:
+            assert " 101 " not in client.response()
+        assert "ping_timeout must be a positive number of seconds or None, not 0" in (
+            process.output
+        )
