@@ -109,6 +109,13 @@ class Client:
                 others.append((opcode, payload))
         return others
 
+    def answer_until(self, opcode: int) -> bytes:
+        """Answer Pings until a frame with this opcode comes; return its payload."""
+        while (found := self.receive())[0] == PING:
+            self.send(PONG, found[1])
+        assert found[0] == opcode, found
+        return found[1]
+
     def until_end(self) -> list[tuple[int, bytes]]:
         """Read, answering nothing, until the server closes; return the frames that came."""
         frames = []

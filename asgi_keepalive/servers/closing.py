@@ -24,7 +24,7 @@ if sys.platform != "win32":
     import termios
 
 POLL = 0.05
-"""Seconds from one look at what a peer has acknowledged to the next; only after its FIN."""
+"""Seconds from one look at what a peer has acknowledged to the next."""
 
 
 class BoundedTransport:
@@ -45,6 +45,7 @@ class BoundedTransport:
         "_loop",
         "_lost",
         "_on_closing",
+        "_poll_timer",
         "_transport",
         "close_timeout",
         "is_closing",
@@ -68,6 +69,7 @@ class BoundedTransport:
         self._loop = loop
         self._on_closing = on_closing
         self._abort_timer: asyncio.TimerHandle | None = None
+        self._poll_timer: asyncio.TimerHandle | None = None
         self._closing = False
         self._lost = False
 
@@ -75,51 +77,69 @@ class BoundedTransport:
         return getattr(self._transport, name)
 
     def close(self) -> None:
-        """Flush and close, then discard what arrives."""
-        if not self._lost:
-            self._close(keep=self._holds_data())
-
-    def write_eof(self) -> None:
-        """Close, and keep the descriptor until the peer's FIN.
-
-        TLS has no half-close, but asyncio keeps the descriptor for the peer's close_notify.
-        """
-        if not self._lost:
-            self._close(keep=True)
-
-    def _close(self, *, keep: bool) -> None:
-        if self._closing:
+        """Flush and close, but not before the peer has acknowledged everything."""
+        if self._closing or self._lost:
             return
+        wait = self._must_wait()
+        self._begin_to_close()
+        if wait:
+            self._transport.write_eof()
+            self.close_once_acknowledged()
+        else:
+            self._transport.close()
+
+    write_eof = close  # a WebSocket connection shuts down its sending side only to close
+
+    def linger(self) -> None:
+        """Flush, shut down the sending side, and wait for the peer's FIN.
+
+        TLS has no half-close, but its transport waits for the peer's close_notify.
+        """
+        if self._closing or self._lost:
+            return
+        self._begin_to_close()
+        if self._transport.can_write_eof():
+            self._transport.write_eof()
+        else:
+            self._transport.close()
+
+    def _begin_to_close(self) -> None:
         self.abort_after(self.close_timeout)
         self._closing = True
-        transport = self._transport
-        transport.resume_reading()
-        transport.set_protocol(_Discard(self, transport.get_protocol()))
+        self._transport.resume_reading()
+        self._transport.set_protocol(_Discard(self, self._transport.get_protocol()))
         self.write = self.pause_reading = self.resume_reading = _ignore
         self.is_closing = _yes
-        if keep and transport.can_write_eof():
-            transport.write_eof()
-        else:
-            transport.close()
+
+    def _must_wait(self) -> bool:
+        """Whether closing now would orphan data in the kernel."""
+        # A TLS transport keeps its descriptor anyway; and closed twice, asyncio's cannot abort.
+        if not self._transport.can_write_eof():
+            return False
+        if self._transport.get_write_buffer_size():
+            return True
+        return unacknowledged(self._transport.get_extra_info("socket")) > 0
+
+    def close_once_acknowledged(self) -> None:
+        """Close as soon as the peer has acknowledged everything, if not before."""
+        if self._poll_timer is not None:
+            self._poll_timer.cancel()
+        if self._must_wait():
+            self._poll_timer = self._loop.call_later(POLL, self.close_once_acknowledged)
+        elif self._transport.can_write_eof():
+            self._transport.close()
 
     def eof_received(self) -> bool:
-        """Close, as the peer has shut down its side; return whether its transport must wait.
+        """The peer has shut down its side; return whether its transport is to stay open.
 
         An event loop would give the descriptor up as soon as its own buffer is empty.
         """
-        wait = self._transport.can_write_eof() and self._holds_data()
-        if wait:
-            self._close(keep=True)
-            self._wait_for_acknowledgement()
-        else:
-            self.abort_after(self.close_timeout)
-        return wait
-
-    def _wait_for_acknowledgement(self) -> None:
-        if self._holds_data() and not self._lost:
-            self._loop.call_later(POLL, self._wait_for_acknowledgement)
-        else:
-            self._transport.close()
+        if self._must_wait():
+            self.close()
+            self.close_once_acknowledged()
+            return True
+        self.abort_after(self.close_timeout)
+        return False
 
     def abort_after(self, timeout: float) -> None:
         """Abort TCP at the latest in `timeout` seconds; the first such call counts."""
@@ -136,14 +156,9 @@ class BoundedTransport:
         """The connection is gone."""
         self._lost = True
         self.write = self.pause_reading = self.resume_reading = _ignore
-        if self._abort_timer is not None:
-            self._abort_timer.cancel()
-
-    def _holds_data(self) -> bool:
-        """Whether anything written waits to be acknowledged by a peer that is still there."""
-        if self._transport.get_write_buffer_size():
-            return True
-        return unacknowledged(self._transport.get_extra_info("socket")) > 0
+        for timer in self._abort_timer, self._poll_timer:
+            if timer is not None:
+                timer.cancel()
 
 
 class _Discard(asyncio.Protocol):

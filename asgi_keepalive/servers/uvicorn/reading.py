@@ -73,6 +73,7 @@ TOUCHED = (
     *shared.TOUCHED,
     "close_sent",
     "conn",
+    "disconnected",
     "handle_pong",
     "handshake_complete",
     "queue",
@@ -106,10 +107,6 @@ def reading_ahead(base: Any) -> Any:
                 await super().send(message)
             else:
                 await self.extension.send(super().send, message)
-
-        def connection_lost(self, exc: Exception | None) -> None:
-            super().connection_lost(exc)
-            self.writable.set()
 
         async def accepted(self) -> None:
             pass

@@ -81,7 +81,7 @@ class Extension:
         self._on_pong = self._on_read_paused = None
         self._protocol.write_close(event["code"], event.get("reason", ""))
         self._transport.close_timeout = event["timeout"]
-        self._transport.write_eof()
+        self._transport.linger()
 
     def _must_be_open(self) -> None:
         if self._is_closing or not self._protocol.is_open():
@@ -102,6 +102,13 @@ class Extension:
     def eof_received(self) -> bool:
         """The peer has shut down its side."""
         return self._transport.eof_received()
+
+    def shutdown(self) -> bool:
+        """The server wants to exit; return whether the connection is closing already."""
+        closing = self._transport.is_closing()
+        if closing:
+            self._transport.close_once_acknowledged()
+        return closing
 
     def connection_lost(self) -> None:
         """Nothing is left of the connection."""
@@ -143,6 +150,11 @@ def extended(base: Any) -> Any:
         def eof_received(self) -> bool:
             super().eof_received()
             return self.extension.eof_received()
+
+        def shutdown(self) -> None:
+            # uvicorn's own would write another Close frame, which its libraries refuse.
+            if not self.extension.shutdown():
+                super().shutdown()
 
         def connection_lost(self, exc: Exception | None) -> None:
             self.extension.connection_lost()
