@@ -1,0 +1,83 @@
+"""What the README shows is what happens."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import asgiref.testing
+import pytest
+
+import asgi_keepalive
+from asgi_keepalive import KeepaliveMiddleware
+
+from .client import PING, PONG, TEXT, Client
+from .server import Server, running
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+
+
+def code(containing: str) -> str:
+    """Return the block of Python with this in it."""
+    [block] = [b for b in re.findall(r"```python\n(.*?)```", README, re.DOTALL) if containing in b]
+    return str(block)
+
+
+def test_quickstart() -> None:
+    namespace: dict[str, Any] = {}
+    exec(code("app = FastAPI()"), namespace)
+    with (
+        running(Server(namespace["app"], loop="asyncio", ws="auto")) as server,
+        Client(server.port, path="/ws").open() as client,
+    ):
+        client.send(PONG, client.expect(PING))
+        client.send(TEXT, b"hello")
+        assert re.fullmatch(rb"\d+\.\d ms: hello", client.expect(TEXT))
+
+
+def test_recipe_for_testing() -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await send({"type": "websocket.accept"})
+        with suppress(OSError):
+            while True:
+                await send({"type": "websocket.send", "text": "x"})
+                await receive()
+
+    namespace = {"app": app, "asgiref": asgiref, "KeepaliveMiddleware": KeepaliveMiddleware}
+    exec(code("ApplicationCommunicator"), namespace)
+    recipe: Any = namespace["test_timeout"]
+    with pytest.raises(AssertionError):  # this application sends something before the Ping
+        asyncio.run(recipe())
+
+    async def quiet(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await send({"type": "websocket.accept"})
+        assert (await receive())["code"] == 1011
+
+    namespace["app"] = quiet
+    asyncio.run(recipe())
+
+
+def test_two_commands_do_everything_and_ci_runs_them() -> None:
+    commands = re.findall(r"^python -m .*$", README, re.MULTILINE)
+    assert [command.rpartition(" && ")[2] for command in commands] == [
+        "python -m tox run -e demo",
+        "python -m tox run",
+    ]
+    assert "README.md" in (ROOT / ".ci" / "run").read_text()
+
+
+def test_names_every_setting_and_every_public_name() -> None:
+    for name in ("ping_interval", "ping_timeout", "close_timeout", *asgi_keepalive.__all__):
+        assert name in README or name == "Keepalive"
+
+
+def test_links_lead_somewhere() -> None:
+    for page in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))):
+        for link in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
+            assert (page.parent / link).exists(), (page, link)
