@@ -254,7 +254,39 @@ class TestBusyApplication:
                 record.getMessage()
             )
 
-    def test_reading_resumes_at_half(self, serve: Serve, reports: Reports) -> None:
+    def test_reading_pauses_at_the_bound_and_resumes_at_half(
+        self, serve: Serve, reports: Reports
+    ) -> None:
+        go_on: list[asyncio.Event] = []
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await accept(receive, send)
+            go_on.extend([asyncio.Event(), asyncio.Event()])
+            await go_on[0].wait()
+            reports.put([(await receive())["text"] for _ in range(3)])
+            await go_on[1].wait()
+            while (await receive())["type"] == "websocket.receive":
+                pass
+
+        server = serve(app, ping_interval=None, ws_max_queue=4)
+        with Client(server.port).open() as client:
+            client.send(PING, b"first")
+            assert client.expect(PONG) == b"first"
+            # Pings tell whether the server reads; only the legacy protocol reads one frame more.
+            for number in range(5):
+                client.send(TEXT, str(number).encode())
+            time.sleep(0.2)  # for the server not to read the Ping together with them
+            client.socket.settimeout(0.2)
+            client.send(PING, b"second")
+            with pytest.raises(TimeoutError):
+                client.receive()
+            client.socket.settimeout(10)
+            server.run(go_on[0].set)
+            assert client.expect(PONG) == b"second"
+            assert reports.get() == ["0", "1", "2"]
+            server.run(go_on[1].set)
+
+    def test_nothing_is_lost_over_many_pauses(self, serve: Serve, reports: Reports) -> None:
         go_on: list[asyncio.Event] = []
 
         async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -357,6 +389,7 @@ class TestOnlyARealPong:
             client.expect(PING)
             client.send(PONG, wrong)
             assert reports.get() == FAILED
+            client.expect(CLOSE)  # rather than a second Ping
 
     def test_late_pong_changes_nothing(self, serve: Serve, reports: Reports) -> None:
         async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -709,6 +742,34 @@ class TestNothingLeftBehind:
             assert reports.get() == "returns"
             assert kernel_sockets(server.port, client.port)[0][1] > 100_000
             freed(server, client, CLOSE_TIMEOUT)
+
+    def test_peer_that_half_closes_while_the_kernel_holds_its_data(
+        self, serve: Serve, reports: Reports
+    ) -> None:
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await accept(receive, send)
+            await send({"type": "websocket.send", "bytes": bytes(200_000)})
+            reports.put((await receive())["type"])
+
+        server = serve(app, ping_interval=20)
+        with Client(server.port, receive_buffer=4096).open() as client:
+            wait_until(lambda: kernel_sockets(server.port, client.port)[0][1] > 100_000)
+            client.socket.shutdown(1)
+            freed(server, client, CLOSE_TIMEOUT)
+            assert reports.get() == "websocket.disconnect"
+
+    def test_peer_that_half_closes_reads_on(self, serve: Serve, reports: Reports) -> None:
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await accept(receive, send)
+            await send({"type": "websocket.send", "bytes": bytes(500_000)})
+            reports.put((await receive())["type"])
+
+        server = serve(app, ping_interval=20, close_timeout=10)
+        with Client(server.port, receive_buffer=4096).open() as client:
+            client.socket.shutdown(1)
+            assert client.receive() == (BINARY, bytes(500_000))
+            assert reports.get() == "websocket.disconnect"
+            freed(server, client, 0)
 
     def test_peer_that_half_closes_and_freezes(self, serve: Serve, reports: Reports) -> None:
         async def app(scope: Any, receive: Any, send: Any) -> None:

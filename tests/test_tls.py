@@ -15,7 +15,8 @@ from asgi_keepalive import KeepaliveTimeout
 
 from .client import CLOSE, PING, PONG, TEXT, Client, close_code
 from .conftest import Reports, Serve
-from .test_promises import CLOSE_TIMEOUT, FAILED, accept, echo, freed
+from .server import kernel_sockets, wait_until
+from .test_promises import CLOSE_TIMEOUT, FAILED, INTERVAL, accept, echo, freed
 
 
 @pytest.fixture(scope="module")
@@ -79,6 +80,27 @@ def test_frozen_peer(
 
     server = serve(app, **config)
     with Client(server.port, tls=tls, receive_buffer=4096).open() as client:
+        assert reports.get() == "released"
+        freed(server, client, CLOSE_TIMEOUT)
+
+
+def test_frozen_peer_that_shuts_down_its_side(
+    serve: Serve, loop: str, reports: Reports, tls: ssl.SSLContext, config: dict[str, str]
+) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await accept(receive, send)
+        try:
+            while True:
+                await send({"type": "websocket.send", "bytes": bytes(65536)})
+                await asyncio.sleep(0)
+        except OSError:
+            reports.put("released")
+
+    # uvloop's TLS does not tell of a FIN while it cannot write, so there the heartbeat has to.
+    server = serve(app, ping_interval=20 if loop == "asyncio" else INTERVAL, **config)
+    with Client(server.port, tls=tls, receive_buffer=4096).open() as client:
+        wait_until(lambda: kernel_sockets(server.port, client.port)[0][1] > 100_000)
+        client.socket.shutdown(1)
         assert reports.get() == "released"
         freed(server, client, CLOSE_TIMEOUT)
 
