@@ -25,7 +25,7 @@ from .heartbeat import Expire, Heartbeat, Ping, SendPing
 from .settings import Settings
 from .stall import StallWatch
 from .state import Keepalive
-from .stepping import NotReady, Suspended, call, poll, steps
+from .stepping import Suspended, call, poll, steps
 
 logger = logging.getLogger("asgi_keepalive")
 
@@ -100,10 +100,10 @@ class Connection:
         except Exception:
             if not self.timed_out:
                 raise
-            return _disconnect()
+            return self._disconnect()
         if event["type"] == "websocket.disconnect":
             if self.timed_out:
-                return _disconnect()
+                return self._disconnect()
             self._stop()
         return event
 
@@ -143,6 +143,7 @@ class Connection:
             return latency
         finally:
             self._pings.pop(ping.payload, None)
+            self._heartbeat.give_up(ping)
 
     # What the middleware calls.
 
@@ -161,12 +162,15 @@ class Connection:
     def _receive_what_is_left(self) -> Event:
         """Return what the server has ready; once it has nothing more, the disconnect."""
         if not self._drained:
-            with contextlib.suppress(NotReady, OSError):
+            with contextlib.suppress(Exception):  # NotReady, or the server's own
                 event: Event = poll(self._receive())
                 if event["type"] != "websocket.disconnect":
                     return event
-            self._drained = True
-        return _disconnect()
+        return self._disconnect()
+
+    def _disconnect(self) -> Event:
+        self._drained = True
+        return {"type": "websocket.disconnect", "code": CODE, "reason": REASON}
 
     def _command(self, event: PingEvent | FailEvent) -> None:
         """Send an event of the extension, which the server carries out without suspending."""
@@ -188,6 +192,8 @@ class Connection:
         }
 
     def _start(self) -> None:
+        if self._watch is not None or self.keepalive._link is None:
+            return  # accepted twice, or only after the application has returned
         self._heartbeat.open(time.monotonic())
         self._watch = StallWatch.join(self._loop)
         self._arm()
@@ -214,14 +220,15 @@ class Connection:
             if self._timer_at <= wake_at:
                 return
             self._timer.cancel()
-        self._timer_at = wake_at
-        self._timer = self._loop.call_later(max(0.0, wake_at - time.monotonic()), self._tick)
+        now = time.monotonic()
+        self._timer_at = max(now, wake_at)
+        self._timer = self._loop.call_later(self._timer_at - now, self._tick)
 
     def _tick(self) -> None:
         self._timer = None
         now = time.monotonic()
         assert self._watch is not None  # _stop cancels the timer together with the watch
-        caught_up_at = self._watch.caught_up_at(now)
+        caught_up_at = self._watch.caught_up_at(now, self._timer_at)
         for command in self._heartbeat.tick(now, _payload(), caught_up_at):
             if isinstance(command, SendPing):
                 self._write(command.ping)
@@ -263,6 +270,8 @@ class Connection:
         except OSError:  # it is closing for another reason, which the server tells
             self._stop()
             return
+        except Exception:
+            logger.exception("%s: the server cannot fail the connection", self)
         self.timed_out = self.keepalive._timed_out = True
         self._stop()
         for waiting in self._calls:
@@ -313,10 +322,6 @@ class Connection:
 
     def _on_read_paused(self, paused: bool, now: float) -> None:
         self._paused_since = now if paused else None
-
-
-def _disconnect() -> Event:
-    return {"type": "websocket.disconnect", "code": CODE, "reason": REASON}
 
 
 def _payload() -> bytes:

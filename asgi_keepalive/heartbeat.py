@@ -146,6 +146,12 @@ class Heartbeat:
         """Take up a manual Ping: write it, then tell `written`."""
         return self._sent(payload, now, manual=True)
 
+    def give_up(self, ping: Ping) -> None:
+        """Nobody waits for the Pong of this manual Ping any more; it still acknowledges."""
+        ping.manual = False
+        ping.deadline = inf
+        self._forget()
+
     def _sent(self, payload: bytes, now: float, *, manual: bool) -> Ping:
         ping = Ping(payload, now, inf, manual)
         self._pings.append(ping)
@@ -155,8 +161,8 @@ class Heartbeat:
         return ping
 
     def _forget(self) -> None:
-        """Keep the number of unanswered keepalive Pings bounded while none has a deadline."""
-        unanswered = [ping for ping in self._pings if not ping.manual]
+        """Keep the number of unanswered Pings bounded that nobody waits for."""
+        unanswered = [p for p in self._pings if not p.manual and p is not self._awaited]
         if len(unanswered) > REMEMBERED:
             self._pings.remove(unanswered[0])
 

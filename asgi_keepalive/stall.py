@@ -15,7 +15,7 @@ from math import inf
 INTERVAL = 0.05
 """Seconds from one look at the clock to the next."""
 
-NOTICED = 0.02
+NOTICED = 0.005
 """A look that is late by less than this, in seconds, is the ordinary business of a loop."""
 
 
@@ -46,11 +46,16 @@ class StallWatch:
             self._timer.cancel()
             del _watches[self._loop]
 
-    def caught_up_at(self, now: float) -> float:
-        """When the loop will have had as long to catch up as it last stood still."""
-        late = now - self._due
+    def caught_up_at(self, now: float, due: float = inf) -> float:
+        """When the loop will have had as long to catch up as it last stood still.
+
+        Args:
+            now: Monotonic seconds.
+            due: When the caller's own timer should have fired.
+        """
+        late = now - min(due, self._due)
         if late > NOTICED:
-            self._caught_up_at = now + late
+            self._caught_up_at = max(self._caught_up_at, now + late)
         return self._caught_up_at
 
     def _look(self) -> None:

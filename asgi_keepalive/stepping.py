@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Coroutine, Generator
 from types import CoroutineType
 from typing import Any
 
-Steps = Generator[Any, None, Any] | Coroutine[Any, None, Any]
+Steps = Coroutine[Any, None, Any]
 """What can be stepped with `send(None)`, `throw` and `close`."""
 
 
@@ -29,9 +29,11 @@ class NotReady(Exception):
 
 def steps(awaitable: Awaitable[Any]) -> Steps:
     """Return the steps of an awaitable; each yields what it waits on."""
-    if isinstance(awaitable, CoroutineType):
-        return awaitable
-    return awaitable.__await__()
+    return awaitable if isinstance(awaitable, CoroutineType) else _await(awaitable)
+
+
+async def _await(awaitable: Awaitable[Any]) -> Any:
+    return await awaitable
 
 
 async def call(awaitable: Awaitable[Any], suspended: list[Suspended]) -> Any:
@@ -64,8 +66,13 @@ def poll(awaitable: Awaitable[Any]) -> Any:
         remaining.send(None)
     except StopIteration as stop:
         return stop.value
-    remaining.close()
+    _drop(remaining)
     raise NotReady
+
+
+def _drop(remaining: Steps) -> None:
+    with contextlib.suppress(RuntimeError):  # "coroutine ignored GeneratorExit"
+        remaining.close()
 
 
 class Suspended:
@@ -95,14 +102,14 @@ class Suspended:
                     self._steps.close()
                     raise
                 except BaseException as error:
-                    cancelled_now = task.cancelling() if task else 0
-                    if self._released and cancelled_now == cancelling:
+                    before, cancelling = cancelling, task.cancelling() if task else 0
+                    if self._released and before == cancelling:
                         self._let_go(error)
                     self._waits_on = self._steps.throw(error)
                 else:
                     self._waits_on = self._steps.send(None)
-                    if self._released:
-                        self._let_go(asyncio.CancelledError())
+                if self._released:
+                    self._let_go(asyncio.CancelledError())
         except StopIteration as stop:
             return stop.value
 
@@ -110,6 +117,5 @@ class Suspended:
         """Cancel the call; should it go on waiting all the same, drop it."""
         with contextlib.suppress(asyncio.CancelledError):
             self._steps.throw(error)
-            with contextlib.suppress(RuntimeError):  # "coroutine ignored GeneratorExit"
-                self._steps.close()
+            _drop(self._steps)
         raise Released

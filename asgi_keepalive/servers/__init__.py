@@ -37,4 +37,7 @@ def extend(scope: Scope, receive: Receive, send: Send) -> Send | None:
 def _adapter(package: str) -> ModuleType | None:
     """Return the module here that is named after the package that defines a server's class."""
     name = f"{__name__}.{package}"
-    return importlib.import_module(name) if importlib.util.find_spec(name) else None
+    if importlib.util.find_spec(name) is None:
+        return None
+    module = importlib.import_module(name)
+    return module if hasattr(module, "attach") else None

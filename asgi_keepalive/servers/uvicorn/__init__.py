@@ -9,6 +9,7 @@ the scope. (Changing an object's class needs a class with exactly one base, the 
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib
 from types import ModuleType
@@ -52,4 +53,7 @@ def _module(defined_in: str) -> ModuleType | None:
     """Return the module here that extends, or has extended, a class defined in another."""
     ours = {f"{__name__}.{name}" for name in MODULES.values()}
     name = defined_in if defined_in in ours else f"{__name__}.{MODULES.get(defined_in)}"
-    return importlib.import_module(name) if name in ours else None
+    if name in ours:
+        with contextlib.suppress(ImportError):  # of something that is not where it was
+            return importlib.import_module(name)
+    return None

@@ -1,0 +1,149 @@
+"""What may import what; the layout is the architecture."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import inspect
+import pkgutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import asgi_keepalive
+
+ROOT = Path(asgi_keepalive.__file__).parent
+
+MODULES = sorted(
+    module.name for module in pkgutil.walk_packages([str(ROOT)], prefix="asgi_keepalive.")
+)
+
+
+def imports(module: str) -> Iterator[str]:
+    """Yield the full name of each module that a module imports, wherever in it."""
+    spec = importlib.util.find_spec(module)
+    assert spec is not None
+    assert spec.origin is not None
+    package = module if spec.submodule_search_locations else module.rpartition(".")[0]
+    for node in ast.walk(ast.parse(Path(spec.origin).read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            parents = package.split(".")[: -node.level + 1 or None] if node.level else []
+            base = ".".join([*parents, *filter(None, [node.module])])
+            # What is imported from a package may be a module itself.
+            names = [f"{base}.{alias.name}" for alias in node.names]
+            yield from [name for name in names if name in MODULES] or [base]
+
+
+def own(module: str) -> set[str]:
+    """Return the modules of this package that a module imports, by their short names."""
+    prefix = "asgi_keepalive."
+    return {name.removeprefix(prefix) for name in imports(module) if name.startswith(prefix)}
+
+
+def foreign(module: str) -> set[str]:
+    """Return the other top-level modules that a module imports."""
+    return {name.partition(".")[0] for name in imports(module)} - {"asgi_keepalive", "__future__"}
+
+
+def test_imports_are_found() -> None:
+    """The rest of this file would pass on nothing, too."""
+    assert {"stall", "heartbeat", "settings"} < own("asgi_keepalive.connection")
+    assert {"asyncio", "time"} < foreign("asgi_keepalive.connection")
+    assert own("asgi_keepalive.servers.uvicorn.reading") == {"extension", "servers.uvicorn.shared"}
+    assert "servers.closing" in own("asgi_keepalive.servers.uvicorn.shared")
+    assert "uvicorn" in foreign("asgi_keepalive.servers.uvicorn.sansio")
+
+
+def test_heartbeat_is_without_io() -> None:
+    assert own("asgi_keepalive.heartbeat") == {"settings"}
+    assert foreign("asgi_keepalive.heartbeat") == {"dataclasses", "math"}
+
+
+@pytest.mark.parametrize("module", ["settings", "stepping", "stall"])
+def test_helpers_stand_alone(module: str) -> None:
+    assert own(f"asgi_keepalive.{module}") == set()
+
+
+def test_connection_knows_no_server() -> None:
+    assert not {name for name in own("asgi_keepalive.connection") if name.startswith("servers")}
+
+
+def test_state_does_not_know_the_connection() -> None:
+    assert own("asgi_keepalive.state") == {"exceptions", "settings"}
+
+
+SERVERS = [name for name in MODULES if name.startswith("asgi_keepalive.servers")]
+
+
+@pytest.mark.parametrize("module", SERVERS)
+def test_servers_know_nothing_but_the_extension(module: str) -> None:
+    assert {name for name in own(module) if not name.startswith("servers.")} <= {"extension"}
+
+
+@pytest.mark.parametrize("module", [name for name in MODULES if name not in SERVERS])
+def test_only_servers_import_servers(module: str) -> None:
+    assert not foreign(module) & {"uvicorn", "websockets", "wsproto", "hypercorn", "daphne"}
+
+
+@pytest.mark.parametrize("module", [name for name in MODULES if name not in SERVERS])
+def test_only_the_middleware_joins_the_parts(module: str) -> None:
+    joins = {"connection", "middleware", "servers"} & own(module)
+    assert joins <= ({"connection", "servers"} if module == "asgi_keepalive.middleware" else set())
+
+
+def test_no_server_is_imported_before_it_runs() -> None:
+    code = """
+import asyncio, sys
+import asgi_keepalive
+
+async def app(scope, receive, send):
+    pass
+
+app = asgi_keepalive.KeepaliveMiddleware(app)
+asyncio.run(app({"type": "http"}, None, None))
+asyncio.run(app({"type": "websocket"}, None, None))
+print(*sorted({name.partition(".")[0] for name in sys.modules}))
+"""
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    imported = set(result.stdout.split())
+    assert "asgi_keepalive" in imported
+    assert not imported & {"uvicorn", "websockets", "wsproto", "uvloop", "starlette"}
+
+
+def public() -> Iterator[Any]:
+    """Yield what a user reads about: the public names, and the public parts of classes."""
+    for name in asgi_keepalive.__all__:
+        value = getattr(asgi_keepalive, name)
+        yield pytest.param(value, id=name)
+        for attribute, member in vars(value).items() if inspect.isclass(value) else ():
+            if not attribute.startswith("_") and (callable(member) or isinstance(member, property)):
+                yield pytest.param(member, id=f"{name}.{attribute}")
+
+
+@pytest.mark.parametrize("value", list(public()))
+def test_public_names_are_documented(value: Any) -> None:
+    assert value.__doc__
+    assert len(value.__doc__) > 30
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_modules_say_what_they_are_for(module: str) -> None:
+    assert importlib.import_module(module).__doc__
+
+
+def test_all_is_complete() -> None:
+    names = {
+        name
+        for name, value in vars(asgi_keepalive).items()
+        if not name.startswith("_") and not inspect.ismodule(value)
+    }
+    assert names == set(asgi_keepalive.__all__)
+    assert asgi_keepalive.__all__ == sorted(asgi_keepalive.__all__)

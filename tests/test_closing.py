@@ -1,0 +1,585 @@
+"""Closing, and attaching to uvicorn, where no real server and peer can be made to show it."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from uvicorn import Config
+from uvicorn.protocols.websockets.websockets_impl import WebSocketProtocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from uvicorn.protocols.websockets.wsproto_impl import WSProtocol
+from uvicorn.server import ServerState
+
+from asgi_keepalive import KeepaliveMiddleware, get_keepalive
+from asgi_keepalive.servers import extend
+from asgi_keepalive.servers.closing import POLL, BoundedTransport, reset_on_close, unacknowledged
+from asgi_keepalive.servers.uvicorn import _module, attach, legacy, sansio, wsproto
+
+from .client import PING, PONG, TEXT, frame
+from .fake_loop import elapsed, fake_loop, in_no_time, ticks
+
+
+class FakeTransport(asyncio.Transport):
+    """Notes what is done to it; `buffered` bytes wait to be sent."""
+
+    def __init__(self, *, can_write_eof: bool = True, buffered: int = 0) -> None:
+        super().__init__({"peername": ("192.0.2.1", 50000), "socket": socket.socket()})
+        self.calls: list[tuple[str, float]] = []
+        self.written = b""
+        self.buffered = buffered
+        self.protocol: asyncio.BaseProtocol = asyncio.Protocol()
+        self._can_write_eof = can_write_eof
+        self._extra: dict[str, Any]
+
+    def __del__(self) -> None:
+        self.get_extra_info("socket").close()
+
+    def _called(self, name: str) -> None:
+        self.calls.append((name, elapsed()))
+
+    def close(self) -> None:
+        self._called("close")
+
+    def write_eof(self) -> None:
+        self._called("write_eof")
+
+    def abort(self) -> None:
+        self._called("abort")
+
+    def pause_reading(self) -> None:
+        self._called("pause_reading")
+
+    def resume_reading(self) -> None:
+        self._called("resume_reading")
+
+    def write(self, data: Any) -> None:
+        self.written += data
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        pass
+
+    def is_closing(self) -> bool:
+        return False
+
+    def can_write_eof(self) -> bool:
+        return self._can_write_eof
+
+    def get_write_buffer_size(self) -> int:
+        return self.buffered
+
+    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
+        self.protocol = protocol
+
+    def get_protocol(self) -> asyncio.BaseProtocol:
+        return self.protocol
+
+
+def bounded(
+    transport: FakeTransport, on_closing: Callable[[], None] = lambda: None
+) -> BoundedTransport:
+    one = BoundedTransport(transport, fake_loop(), on_closing)
+    one.close_timeout = 3
+    return one
+
+
+CLOSE = [BoundedTransport.close, BoundedTransport.write_eof, BoundedTransport.linger]
+
+
+class TestClose:
+    @in_no_time
+    async def test_when_everything_is_acknowledged(self) -> None:
+        for close in BoundedTransport.close, BoundedTransport.write_eof:
+            transport = FakeTransport()
+            close(bounded(transport))
+            assert transport.calls == [("resume_reading", 0), ("close", 0)]
+
+    @in_no_time
+    async def test_descriptor_is_kept_while_something_is_not(self) -> None:
+        transport = FakeTransport(buffered=1)
+        bounded(transport).close()
+        await asyncio.sleep(1)
+        assert transport.calls == [("resume_reading", 0), ("write_eof", 0)]
+        transport.buffered = 0
+        await asyncio.sleep(2 * POLL)
+        [(call, at)] = transport.calls[2:]
+        assert call == "close"
+        assert at == pytest.approx(1 + POLL)
+
+    @in_no_time
+    async def test_lingering_keeps_it_until_the_peer_closes(self) -> None:
+        transport = FakeTransport()
+        one = bounded(transport)
+        one.linger()
+        await asyncio.sleep(2)
+        assert transport.calls == [("resume_reading", 0), ("write_eof", 0)]
+        discard: Any = transport.protocol
+        assert discard.eof_received() is False  # then the event loop closes
+
+    @in_no_time
+    async def test_tls_has_no_half_close(self) -> None:
+        for close in BoundedTransport.close, BoundedTransport.linger:
+            transport = FakeTransport(can_write_eof=False, buffered=1)
+            close(bounded(transport))
+            assert transport.calls == [("resume_reading", elapsed()), ("close", elapsed())]
+            await asyncio.sleep(2)
+            assert len(transport.calls) == 2
+
+    @in_no_time
+    async def test_shutdown_of_the_server_does_not_wait_for_a_lingering_peer(self) -> None:
+        transport = FakeTransport()
+        one = bounded(transport)
+        one.linger()
+        await asyncio.sleep(1)
+        one.close_once_acknowledged()
+        assert transport.calls[2:] == [("close", 1)]
+
+    @in_no_time
+    async def test_shutdown_of_the_server_while_something_is_not_acknowledged(self) -> None:
+        transport = FakeTransport(buffered=1)
+        one = bounded(transport)
+        one.close()
+        await asyncio.sleep(1 + POLL / 2)
+        one.close_once_acknowledged()
+        transport.buffered = 0
+        await asyncio.sleep(1)
+        assert [call for call, _ in transport.calls[2:]] == ["close"]
+
+    @in_no_time
+    async def test_shutdown_of_the_server_leaves_tls_alone(self) -> None:
+        """Closed a second time, asyncio's TLS transport could no longer be aborted."""
+        transport = FakeTransport(can_write_eof=False)
+        one = bounded(transport)
+        one.close()
+        one.close_once_acknowledged()
+        assert len(transport.calls) == 2
+
+    @in_no_time
+    async def test_is_aborted_when_its_time_is_up(self) -> None:
+        transport = FakeTransport(buffered=1)
+        bounded(transport).close()
+        await asyncio.sleep(10)
+        assert transport.calls[2:] == [("abort", 3)]
+        sock = transport.get_extra_info("socket")
+        linger = sock.getsockopt(socket.SOL_SOCKET, socket.SO_LINGER, 8)
+        assert linger == (1).to_bytes(4, sys.byteorder) + bytes(4)
+
+    @in_no_time
+    async def test_is_not_aborted_once_it_is_gone(self) -> None:
+        transport = FakeTransport()
+        one = bounded(transport)
+        one.close()
+        one.lost()
+        assert fake_loop().timers() == []
+        await asyncio.sleep(10)
+        assert ("abort", 3) not in transport.calls
+
+    @pytest.mark.parametrize("again", CLOSE)
+    @in_no_time
+    async def test_twice_is_as_good_as_once(
+        self, again: Callable[[BoundedTransport], None]
+    ) -> None:
+        transport = FakeTransport(buffered=1)
+        one = bounded(transport)
+        one.close()
+        await asyncio.sleep(2)
+        again(one)
+        await asyncio.sleep(10)
+        assert transport.calls == [("resume_reading", 0), ("write_eof", 0), ("abort", 3)]
+
+    @pytest.mark.parametrize("close", CLOSE)
+    @in_no_time
+    async def test_of_what_is_gone(self, close: Callable[[BoundedTransport], None]) -> None:
+        transport = FakeTransport(buffered=1)
+        one = bounded(transport)
+        one.lost()
+        close(one)
+        one.abort_after(1)
+        assert transport.calls == []
+        assert fake_loop().timers() == []
+
+    @in_no_time
+    async def test_first_limit_counts(self) -> None:
+        transport = FakeTransport(buffered=1)
+        one = bounded(transport)
+        one.abort_after(1)
+        one.abort_after(0)
+        one.close()
+        await asyncio.sleep(10)
+        assert transport.calls[-1] == ("abort", 1)
+
+    @in_no_time
+    async def test_owner_is_told_once_that_it_begins(self) -> None:
+        told: list[float] = []
+        one = bounded(FakeTransport(), lambda: told.append(elapsed()))
+        await asyncio.sleep(1)
+        one.abort_after(5)
+        await asyncio.sleep(1)
+        one.close()
+        one.eof_received()
+        one.lost()
+        assert told == [1]
+
+    @in_no_time
+    async def test_nothing_more_is_written_or_read(self) -> None:
+        class Protocol(asyncio.Protocol):
+            def data_received(self, data: bytes) -> None:
+                raise AssertionError("not discarded")
+
+            def connection_lost(self, exc: Exception | None) -> None:
+                heard.append(exc)
+
+            def pause_writing(self) -> None:
+                heard.append("pause_writing")
+
+            def resume_writing(self) -> None:
+                heard.append("resume_writing")
+
+        heard: list[object] = []
+        transport = FakeTransport(buffered=1)
+        transport.protocol = Protocol()
+        one = bounded(transport)
+        one.write(b"before")
+        assert not one.is_closing()
+        one.close()
+        transport.calls.clear()
+        one.write(b"after")
+        one.pause_reading()
+        one.resume_reading()
+        assert one.is_closing()
+        assert (transport.written, transport.calls) == (b"before", [])
+
+        # The server's own protocol still learns what it waits for.
+        discard: Any = transport.protocol
+        error = ConnectionResetError()
+        discard.data_received(b"late")
+        discard.pause_writing()
+        discard.resume_writing()
+        discard.connection_lost(error)
+        assert heard == ["pause_writing", "resume_writing", error]
+
+    @in_no_time
+    async def test_all_else_is_the_transports_own(self) -> None:
+        one = bounded(FakeTransport())
+        assert one.get_extra_info("peername") == ("192.0.2.1", 50000)
+        with pytest.raises(AttributeError):
+            _ = one.unknown
+
+
+class TestEndOfFile:
+    """The peer has shut down its side; an event loop would give up the descriptor."""
+
+    @in_no_time
+    async def test_when_everything_is_acknowledged(self) -> None:
+        transport = FakeTransport()
+        assert bounded(transport).eof_received() is False
+        await asyncio.sleep(10)
+        assert transport.calls == [("abort", 3)]
+
+    @in_no_time
+    async def test_waits_until_everything_is(self) -> None:
+        transport = FakeTransport(buffered=1)
+        assert bounded(transport).eof_received() is True
+        assert transport.calls == [("resume_reading", 0), ("write_eof", 0)]
+        await asyncio.sleep(1)
+        transport.buffered = 0
+        await asyncio.sleep(2 * POLL)
+        [(call, at)] = transport.calls[2:]
+        assert call == "close"
+        assert at == pytest.approx(1 + POLL)
+
+    @in_no_time
+    async def test_but_not_for_ever(self) -> None:
+        transport = FakeTransport(buffered=1)
+        one = bounded(transport)
+        one.eof_received()
+        await asyncio.sleep(3)
+        assert transport.calls[-1] == ("abort", 3)
+        one.lost()
+        await asyncio.sleep(2 * POLL)
+        assert fake_loop().timers() == []
+
+    @in_no_time
+    async def test_while_it_closes_already(self) -> None:
+        """The time of the first beginning counts."""
+        transport = FakeTransport(buffered=1)
+        one = bounded(transport)
+        one.close()
+        await asyncio.sleep(2)
+        discard: Any = transport.protocol
+        assert discard.eof_received() is True
+        await asyncio.sleep(2)
+        assert transport.calls == [("resume_reading", 0), ("write_eof", 0), ("abort", 3)]
+
+    @in_no_time
+    async def test_of_tls(self) -> None:
+        transport = FakeTransport(can_write_eof=False, buffered=1)
+        assert bounded(transport).eof_received() is False
+        assert transport.calls == []
+
+
+@pytest.fixture
+def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
+    """Both ends of a TCP connection."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        near = socket.create_connection(listening.getsockname())
+        far, _ = listening.accept()
+    with near, far:
+        yield near, far
+
+
+class TestWhatTheKernelHolds:
+    def test_nothing(self, pair: tuple[socket.socket, socket.socket]) -> None:
+        assert unacknowledged(pair[0]) == 0
+
+    def test_what_the_peer_has_no_room_for(self, pair: tuple[socket.socket, socket.socket]) -> None:
+        near, _ = pair
+        near.setblocking(False)
+        sent = 0
+        try:
+            while True:
+                sent += near.send(bytes(65536))
+        except BlockingIOError:
+            pass
+        assert 0 < unacknowledged(near) < sent
+
+    def test_peer_that_reset_the_connection(
+        self, pair: tuple[socket.socket, socket.socket]
+    ) -> None:
+        near, far = pair
+        near.setblocking(False)
+        try:
+            while True:
+                near.send(bytes(65536))
+        except BlockingIOError:
+            pass
+        reset_on_close(far)
+        far.close()
+        assert unacknowledged(near) == 0
+
+    def test_socket_that_is_closed(self, pair: tuple[socket.socket, socket.socket]) -> None:
+        near, _ = pair
+        near.close()
+        assert unacknowledged(near) == 0
+        reset_on_close(near)
+
+    def test_socket_that_is_not_tcp(self) -> None:
+        near, far = socket.socketpair()
+        with near, far:
+            assert unacknowledged(near) == 0
+            reset_on_close(near)
+
+    def test_file_that_is_no_socket_to_the_kernel(self) -> None:
+        """Some event loops give out objects that only look like one."""
+
+        class Odd(socket.socket):
+            def getsockopt(self, *args: Any) -> Any:
+                return 0
+
+            def fileno(self) -> int:
+                return -1
+
+        with Odd() as odd:
+            assert unacknowledged(odd) == 0
+
+    def test_windows_cannot_tell(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(sys, "platform", "win32")
+        assert unacknowledged(None) == 0  # type: ignore[arg-type]
+
+
+HANDSHAKE = (
+    b"GET /chat HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+)
+
+UVICORN = pytest.mark.parametrize(
+    ("original", "module"),
+    [(WebSocketsSansIOProtocol, sansio), (WSProtocol, wsproto), (WebSocketProtocol, legacy)],
+    ids=["sansio", "wsproto", "legacy"],
+)
+
+
+async def unused(*args: Any) -> Any:
+    raise AssertionError("never called")
+
+
+async def never_run(scope: Any, receive: Any, send: Any) -> None:
+    raise AssertionError("never called")
+
+
+def connected(cls: Any, app: Any = never_run) -> tuple[Any, FakeTransport]:
+    """Return a protocol of uvicorn's as its HTTP protocol leaves it, and its transport."""
+    config = Config(app, log_config=None, lifespan="off")
+    config.load()
+    protocol = cls(config=config, server_state=ServerState(), app_state={})
+    transport = FakeTransport()
+    transport.protocol = protocol
+    protocol.connection_made(transport)
+    return protocol, transport
+
+
+@UVICORN
+class TestAttach:
+    @in_no_time
+    async def test_to_one_of_uvicorns_own(self, original: Any, module: Any) -> None:
+        protocol, _ = connected(original)
+        protocol.scope = {}
+        assert attach(protocol, unused) is not None
+        assert type(protocol) is module.KeepaliveProtocol
+
+    @in_no_time
+    async def test_a_second_time(self, original: Any, module: Any) -> None:
+        protocol, _ = connected(original)
+        protocol.scope = {}
+        attach(protocol, unused)
+        extension = protocol.extension
+        assert attach(protocol, unused) is not None
+        assert protocol.extension is extension
+
+    @in_no_time
+    async def test_declines_if_an_attribute_is_missing(self, original: Any, module: Any) -> None:
+        protocol, transport = connected(original)
+        assert not hasattr(protocol, "scope")  # as it has not been asked for anything yet
+        assert attach(protocol, unused) is None
+        assert type(protocol) is original
+        assert protocol.transport is transport
+
+    @in_no_time
+    async def test_every_attribute_counts(
+        self, original: Any, module: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        protocol, _ = connected(original)
+        protocol.scope = {}
+        monkeypatch.setattr(module, "TOUCHED", (*module.TOUCHED, "renamed"))
+        assert attach(protocol, unused) is None
+        protocol.renamed = None
+        assert attach(protocol, unused) is not None
+
+    @in_no_time
+    async def test_declines_a_subclass(self, original: Any, module: Any) -> None:
+        """It may have changed what the module rests on."""
+        mine = type("Mine", (original,), {})
+        protocol, _ = connected(mine)
+        protocol.scope = {}
+        assert attach(protocol, unused) is None
+        assert type(protocol) is mine
+
+    @in_no_time
+    async def test_declines_what_it_cannot_import(
+        self, original: Any, module: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A version of uvicorn, or of the library beneath it, that has moved things."""
+        protocol, _ = connected(original)
+        protocol.scope = {}
+        monkeypatch.setitem(sys.modules, module.__name__, None)
+        _module.cache_clear()
+        try:
+            assert attach(protocol, unused) is None
+        finally:
+            _module.cache_clear()
+
+    @in_no_time
+    async def test_explicitly_through_whatever_hides_the_server(
+        self, original: Any, module: Any
+    ) -> None:
+        """`--ws asgi_keepalive.servers.uvicorn.sansio:KeepaliveProtocol`."""
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await receive()
+            await send({"type": "websocket.accept"})
+            latencies.append(await get_keepalive(scope).ping())
+
+        async def wrapper(scope: Any, receive: Any, send: Any) -> None:
+            extensions.append(list(scope["extensions"]))
+            await middleware(scope, lambda: receive(), lambda event: send(event))
+
+        latencies: list[float] = []
+        extensions: list[list[str]] = []
+        middleware = KeepaliveMiddleware(app, ping_interval=None)
+        protocol, transport = connected(module.KeepaliveProtocol, wrapper)
+        protocol.data_received(HANDSHAKE)
+        await ticks(20)
+        head, _, ping = transport.written.partition(b"\r\n\r\n")
+        assert b" 101 " in head
+        assert "websocket.ping" in extensions[0]
+        assert ping[:2] == bytes([0x80 | PING, 4])
+        await asyncio.sleep(1.5)
+        protocol.data_received(frame(PONG, ping[2:]))
+        await ticks(20)
+        assert latencies == [1.5]
+        protocol.connection_lost(None)
+        await ticks(20)
+
+    @in_no_time
+    async def test_explicitly_but_without_the_middleware(self, original: Any, module: Any) -> None:
+        """Nothing asks for anything then, so uvicorn does what it always does."""
+
+        async def echo(scope: Any, receive: Any, send: Any) -> None:
+            await receive()
+            await send({"type": "websocket.accept"})
+            while (event := await receive())["type"] == "websocket.receive":
+                await send({"type": "websocket.send", "text": event["text"]})
+            codes.append(event["code"])
+
+        codes: list[int] = []
+        protocol, transport = connected(module.KeepaliveProtocol, echo)
+        protocol.data_received(HANDSHAKE)
+        await ticks(20)
+        before = len(transport.written)
+        protocol.data_received(frame(PONG, b"unsolicited") + frame(TEXT, b"hello"))
+        await ticks(20)
+        assert transport.written[before:] == b"\x81\x05hello"
+        assert protocol.ping_interval == 20
+        protocol.connection_lost(None)
+        await ticks(20)
+        assert codes in ([1005], [1006])
+
+
+@in_no_time
+async def test_a_subclass_of_the_extended_protocol_declares_the_extension_itself() -> None:
+    mine = type("Mine", (sansio.KeepaliveProtocol,), {})
+    protocol, _ = connected(mine)
+    scope: Any = {"extensions": {"websocket.ping": {}}}
+    assert attach(protocol, unused) is None
+    assert extend(scope, protocol.receive, protocol.send) == protocol.send
+
+
+class TestExtend:
+    @in_no_time
+    async def test_declared_by_the_server(self) -> None:
+        scope: Any = {"type": "websocket", "extensions": {"websocket.ping": {}}}
+        assert extend(scope, unused, unused) is unused
+
+    @pytest.mark.parametrize("extensions", [{}, {"extensions": None}, {"extensions": {}}])
+    @in_no_time
+    async def test_unsupported(self, extensions: dict[str, Any]) -> None:
+        queue: asyncio.Queue[Any] = asyncio.Queue()
+        assert extend({"type": "websocket", **extensions}, unused, unused) is None
+        assert extend({"type": "websocket", **extensions}, queue.get, queue.put) is None
+
+    @in_no_time
+    async def test_something_else_of_a_known_server(self) -> None:
+        """Only its WebSocket protocols are meant, not whatever else is bound to a `send`."""
+        state = ServerState()
+        scope: Any = {"type": "websocket"}
+        assert extend(scope, state.__init__, unused) is None  # type: ignore[misc]
+
+    @pytest.mark.parametrize("hidden", ["send", "receive"])
+    @in_no_time
+    async def test_found_from_either_call(self, hidden: str) -> None:
+        protocol, _ = connected(WebSocketsSansIOProtocol)
+        protocol.scope = {}
+        calls = {"receive": protocol.receive, "send": protocol.send, hidden: unused}
+        send = extend({"type": "websocket"}, **calls)
+        assert send is not None
+        assert send not in (unused, protocol.send)
+        assert type(protocol) is sansio.KeepaliveProtocol
+
+    @in_no_time
+    async def test_package_of_the_users_that_is_named_like_a_helper_here(self) -> None:
+        wrapper = type("Wrapper", (), {"__module__": "closing", "send": unused})()
+        assert extend({"type": "websocket"}, unused, wrapper.send) is None

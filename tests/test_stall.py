@@ -1,0 +1,125 @@
+"""The watch notices that its event loop stood still, and costs nothing when nobody needs it."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import time
+import weakref
+from math import inf
+
+import pytest
+
+from asgi_keepalive.stall import INTERVAL, NOTICED, StallWatch
+
+from .fake_loop import FakeLoop, fake_loop, in_no_time
+
+
+def caught_up_at(watch: StallWatch) -> float:
+    return watch.caught_up_at(time.monotonic())
+
+
+@in_no_time
+async def test_a_loop_that_runs_is_caught_up() -> None:
+    watch = StallWatch.join(fake_loop())
+    for _ in range(100):
+        await asyncio.sleep(0.013)
+        assert caught_up_at(watch) == -inf
+    watch.leave()
+
+
+@pytest.mark.parametrize("since_last_look", [0.0, 0.01, 0.04])
+@in_no_time
+async def test_after_a_stall_the_loop_has_as_long_again_to_catch_up(since_last_look: float) -> None:
+    watch = StallWatch.join(fake_loop())
+    await asyncio.sleep(10 * INTERVAL + since_last_look)
+    fake_loop().stall(3)
+    now = time.monotonic()
+    # What it cannot know is when, between two looks, the stall began.
+    assert caught_up_at(watch) == pytest.approx(now + 3 - (INTERVAL - since_last_look))
+    watch.leave()
+
+
+@in_no_time
+async def test_a_stall_is_noticed_by_the_watch_itself() -> None:
+    """Its end may be long past when a deadline wants to know."""
+    watch = StallWatch.join(fake_loop())
+    fake_loop().stall(3)
+    end = time.monotonic()
+    await asyncio.sleep(1)
+    assert caught_up_at(watch) == pytest.approx(end + 3 - INTERVAL)
+    await asyncio.sleep(10)
+    assert caught_up_at(watch) < time.monotonic()
+    watch.leave()
+
+
+@in_no_time
+async def test_a_short_stall_does_not_cut_off_the_grace_of_a_long_one() -> None:
+    watch = StallWatch.join(fake_loop())
+    fake_loop().stall(3)
+    await asyncio.sleep(1)
+    fake_loop().stall(0.5)
+    assert caught_up_at(watch) > time.monotonic() + 1
+    watch.leave()
+
+
+@pytest.mark.parametrize(("late", "noticed"), [(NOTICED / 2, False), (NOTICED * 2, True)])
+@in_no_time
+async def test_a_little_lateness_is_ordinary(late: float, noticed: bool) -> None:
+    watch = StallWatch.join(fake_loop())
+    fake_loop().stall(INTERVAL + late)
+    assert (caught_up_at(watch) > -inf) == noticed
+    watch.leave()
+
+
+@in_no_time
+async def test_connections_share_the_watch_of_their_loop() -> None:
+    watches = [StallWatch.join(fake_loop()) for _ in range(3)]
+    assert len(set(watches)) == 1
+    assert len(fake_loop().timers()) == 1
+    for watch in watches:
+        watch.leave()
+
+
+@in_no_time
+async def test_it_watches_until_the_last_connection_leaves() -> None:
+    first, second = StallWatch.join(fake_loop()), StallWatch.join(fake_loop())
+    await asyncio.sleep(1)
+    first.leave()
+    fake_loop().stall(3)
+    await asyncio.sleep(1)
+    assert caught_up_at(second) > time.monotonic()
+    second.leave()
+    assert fake_loop().timers() == []
+
+
+@in_no_time
+async def test_after_the_last_connection_a_new_watch_begins() -> None:
+    old = StallWatch.join(fake_loop())
+    old.leave()
+    fake_loop().stall(3)
+    new = StallWatch.join(fake_loop())
+    assert caught_up_at(new) == -inf
+    new.leave()
+    assert fake_loop().timers() == []
+
+
+def test_each_loop_has_its_own() -> None:
+    loops = FakeLoop(), FakeLoop()
+    watches = [StallWatch.join(loop) for loop in loops]
+    assert watches[0] is not watches[1]
+    watches[0].leave()
+    assert [len(loop.timers()) for loop in loops] == [0, 1]
+    watches[1].leave()
+    for loop in loops:
+        loop.close()
+
+
+def test_no_reference_to_the_loop_remains() -> None:
+    loop = FakeLoop()
+    StallWatch.join(loop).leave()
+    loop.close()
+    reference = weakref.ref(loop)
+    del loop
+    gc.collect()
+    assert reference() is None

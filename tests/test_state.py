@@ -1,0 +1,129 @@
+"""What an application finds in `scope["state"]["keepalive"]`, and the errors it may meet there."""
+
+from __future__ import annotations
+
+import asyncio
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from starlette.requests import Request
+from starlette.websockets import WebSocket
+
+from asgi_keepalive import (
+    ConnectionClosed,
+    Keepalive,
+    KeepaliveError,
+    KeepaliveTimeout,
+    KeepaliveUnsupported,
+    PingTimeout,
+    get_keepalive,
+)
+from asgi_keepalive.settings import Settings
+
+from .fake_loop import accepted, in_no_time
+
+
+class TestKeepalive:
+    @pytest.mark.parametrize(
+        "name",
+        [
+            "supported",
+            "latency",
+            "timed_out",
+            "ping_interval",
+            "ping_timeout",
+            "close_timeout",
+            "unknown",
+        ],
+    )
+    def test_attributes_are_read_only(self, name: str) -> None:
+        with pytest.raises(AttributeError):
+            setattr(Keepalive(Settings()), name, 1)
+
+    def test_settings_can_be_read(self) -> None:
+        keepalive = Keepalive(Settings(1, None, 0))
+        assert keepalive.ping_interval == 1
+        assert keepalive.ping_timeout is None
+        assert keepalive.close_timeout == 0
+
+    @in_no_time
+    async def test_from_the_beginning_to_the_end_of_a_connection(self) -> None:
+        server, app = await accepted(ping_interval=20, ping_timeout=10, pong_after=0.5)
+        keepalive = app.keepalive
+
+        def state() -> tuple[object, ...]:
+            return keepalive.supported, keepalive.latency, keepalive.timed_out
+
+        assert state() == (True, None, False)
+        await asyncio.sleep(30)
+        assert state() == (True, 0.5, False)
+        server.pong_after = None
+        await app.receive()
+        assert state() == (True, 0.5, True)
+        app.returns()
+        await server.task
+        assert state() == (True, 0.5, True)
+        with pytest.raises(KeepaliveTimeout, match=r"^keepalive ping timeout$"):
+            await keepalive.ping()
+
+    @in_no_time
+    async def test_unsupported(self) -> None:
+        keepalive = Keepalive(Settings())
+        assert not keepalive.supported
+        assert keepalive.latency is None
+        with pytest.raises(KeepaliveUnsupported) as raised:
+            await keepalive.ping()
+        assert str(raised.value) == "this server gives no access to Ping and Pong frames"
+
+
+async def unused(*args: Any) -> Any:
+    raise AssertionError("never called")
+
+
+class TestGetKeepalive:
+    def test_from_all_that_has_the_scope(self) -> None:
+        keepalive = Keepalive(Settings())
+        scope = {"type": "websocket", "state": {"keepalive": keepalive}}
+        assert get_keepalive(scope) is keepalive
+        websocket = WebSocket(scope, unused, unused)
+        assert get_keepalive(websocket) is keepalive
+        assert websocket.state.keepalive is keepalive
+        # Django Channels' consumers, for instance.
+        assert get_keepalive(SimpleNamespace(scope=scope)) is keepalive
+
+    @pytest.mark.parametrize("state", [{}, {"state": {}}, {"state": None}, {"state": {"a": 1}}])
+    def test_without_the_middleware(self, state: dict[str, Any]) -> None:
+        request = Request({"type": "http", **state})
+        for connection in state, SimpleNamespace(scope=state), request:
+            with pytest.raises(LookupError) as raised:
+                get_keepalive(connection)
+            assert type(raised.value) is LookupError
+            assert raised.value.args == (
+                "no keepalive in this scope: add KeepaliveMiddleware to the application",
+            )
+
+    def test_something_else_in_its_place(self) -> None:
+        with pytest.raises(TypeError) as raised:
+            get_keepalive({"state": {"keepalive": "mine"}})
+        assert str(raised.value) == (
+            'scope["state"]["keepalive"] is the place of KeepaliveMiddleware, but it holds \'mine\''
+        )
+
+
+@pytest.mark.parametrize(
+    ("error", "bases"),
+    [
+        (PingTimeout, {TimeoutError, OSError}),
+        (ConnectionClosed, {ConnectionError, OSError}),
+        (KeepaliveUnsupported, set()),
+        # Not a TimeoutError: code around `asyncio.wait_for` would take it for its own.
+        (KeepaliveTimeout, {ConnectionError, OSError}),
+    ],
+)
+def test_errors_can_be_caught_by_what_they_are(
+    error: type[Exception], bases: set[type[Exception]]
+) -> None:
+    assert issubclass(error, KeepaliveError)
+    kinds = {TimeoutError, ConnectionError, OSError, ValueError, LookupError}
+    assert {kind for kind in kinds if issubclass(error, kind)} == bases
