@@ -253,8 +253,8 @@ class Connection:
         logger.debug("%s: Ping %s", self, ping.payload.hex())
 
     def _expire(self, ping: Ping) -> None:
-        answer = self._pings.get(ping.payload)
-        if answer is not None and not answer.done():
+        answer = self._pings[ping.payload]  # as long as it is manual somebody waits for it
+        if not answer.done():
             answer.set_exception(PingTimeout(f"no Pong within {ping.deadline - ping.sent_at:g} s"))
 
     def _fail(self, ping: Ping, now: float) -> None:
