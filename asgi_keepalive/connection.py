@@ -18,6 +18,7 @@ import logging
 import random
 import time
 from math import inf
+from urllib.parse import quote
 
 from .exceptions import KeepaliveTimeout, PingTimeout
 from .extension import AcceptExtra, Event, FailEvent, PingEvent, Receive, Scope, Send
@@ -25,7 +26,7 @@ from .heartbeat import Expire, Heartbeat, Ping, SendPing
 from .settings import Settings
 from .stall import StallWatch
 from .state import Keepalive
-from .stepping import Suspended, call, poll, steps
+from .stepping import Released, Suspended, call, poll, steps
 
 logger = logging.getLogger("asgi_keepalive")
 
@@ -124,7 +125,8 @@ class Connection:
         except Exception as error:
             if not self.timed_out:
                 raise
-            raise KeepaliveTimeout(self.keepalive) from error
+            cause = None if isinstance(error, Released) else error
+            raise KeepaliveTimeout(self.keepalive) from cause
         if self.timed_out:
             raise KeepaliveTimeout(self.keepalive)
         if kind == "websocket.accept":
@@ -301,7 +303,8 @@ class Connection:
     def __str__(self) -> str:
         client = self._scope.get("client")
         address = "{}:{}".format(*client) if client else "unknown client"
-        return f"{address} {self._scope.get('path', '')}"
+        # Quoted, for a path cannot then forge a line of the log.
+        return f"{address} {quote(self._scope.get('path', ''))}"
 
     # What the server calls.
 

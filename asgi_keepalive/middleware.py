@@ -103,7 +103,9 @@ class KeepaliveMiddleware:
 def _with(scope: Scope, keepalive: Keepalive) -> Scope:
     """Return the application's scope: with its `Keepalive`, without the extension."""
     scope = {**scope}
-    scope.setdefault("state", {})[KEY] = keepalive
+    if scope.get("state") is None:
+        scope["state"] = {}
+    scope["state"][KEY] = keepalive
     if EXTENSION in (scope.get("extensions") or {}):
         scope["extensions"] = {k: v for k, v in scope["extensions"].items() if k != EXTENSION}
     return scope

@@ -152,6 +152,7 @@ class FakeServer:
         self.pinged_at: list[float] = []
         self.failures: list[Event] = []
         self.failed_at: float | None = None
+        self.on_ping: Callable[[], object] = lambda: None
         self.on_fail: Callable[[], object] = lambda: None
         self.incoming.put_nowait({"type": "websocket.connect"})
         self.task = asyncio.ensure_future(_run(app, self.scope, self._receive, self._send))
@@ -176,6 +177,7 @@ class FakeServer:
 
     def _ping(self, event: Event) -> None:
         self._must_be_open()
+        self.on_ping()
         self.pings.append(event)
         self.pinged_at.append(elapsed())
         if self.pong_after is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import socket
 import sys
 from collections.abc import Callable, Iterator
@@ -82,7 +83,7 @@ class FakeTransport(asyncio.Transport):
 def bounded(
     transport: FakeTransport, on_closing: Callable[[], None] = lambda: None
 ) -> BoundedTransport:
-    one = BoundedTransport(transport, fake_loop(), on_closing)
+    one = BoundedTransport(transport, fake_loop(), on_closing, lambda: None)
     one.close_timeout = 3
     return one
 
@@ -103,12 +104,11 @@ class TestClose:
         transport = FakeTransport(buffered=1)
         bounded(transport).close()
         await asyncio.sleep(1)
-        assert transport.calls == [("resume_reading", 0), ("write_eof", 0)]
+        assert transport.calls == [("resume_reading", 0)]
         transport.buffered = 0
         await asyncio.sleep(2 * POLL)
-        [(call, at)] = transport.calls[2:]
-        assert call == "close"
-        assert at == pytest.approx(1 + POLL)
+        assert [call for call, _ in transport.calls[1:]] == ["write_eof", "close"]
+        assert transport.calls[-1][1] == pytest.approx(1 + POLL)
 
     @in_no_time
     async def test_lingering_keeps_it_until_the_peer_closes(self) -> None:
@@ -135,7 +135,7 @@ class TestClose:
         one = bounded(transport)
         one.linger()
         await asyncio.sleep(1)
-        one.close_once_acknowledged()
+        assert one.hurry() is True
         assert transport.calls[2:] == [("close", 1)]
 
     @in_no_time
@@ -144,10 +144,10 @@ class TestClose:
         one = bounded(transport)
         one.close()
         await asyncio.sleep(1 + POLL / 2)
-        one.close_once_acknowledged()
+        assert one.hurry() is True
         transport.buffered = 0
         await asyncio.sleep(1)
-        assert [call for call, _ in transport.calls[2:]] == ["close"]
+        assert [call for call, _ in transport.calls[1:]] == ["write_eof", "close"]
 
     @in_no_time
     async def test_shutdown_of_the_server_leaves_tls_alone(self) -> None:
@@ -155,15 +155,39 @@ class TestClose:
         transport = FakeTransport(can_write_eof=False)
         one = bounded(transport)
         one.close()
-        one.close_once_acknowledged()
+        assert one.hurry() is True
         assert len(transport.calls) == 2
+
+    @in_no_time
+    async def test_shutdown_of_the_server_while_the_connection_is_open(self) -> None:
+        transport = FakeTransport()
+        assert bounded(transport).hurry() is False
+        assert transport.calls == []
+
+    @in_no_time
+    async def test_peer_that_is_gone_when_the_sending_side_is_shut_down(self) -> None:
+        class Gone(FakeTransport):
+            def write_eof(self) -> None:
+                raise OSError(errno.ENOTCONN, "Transport endpoint is not connected")
+
+        transport = Gone()
+        bounded(transport).linger()
+        assert transport.calls == [("resume_reading", 0), ("close", 0)]
+
+    @in_no_time
+    async def test_nobody_waits_to_write_any_more(self) -> None:
+        for close in BoundedTransport.close, BoundedTransport.eof_received, BoundedTransport.lost:
+            ended = asyncio.Event()
+            transport = FakeTransport(buffered=1)
+            close(BoundedTransport(transport, fake_loop(), lambda: None, ended.set))
+            assert ended.is_set()
 
     @in_no_time
     async def test_is_aborted_when_its_time_is_up(self) -> None:
         transport = FakeTransport(buffered=1)
         bounded(transport).close()
         await asyncio.sleep(10)
-        assert transport.calls[2:] == [("abort", 3)]
+        assert transport.calls[1:] == [("abort", 3)]
         sock = transport.get_extra_info("socket")
         linger = sock.getsockopt(socket.SOL_SOCKET, socket.SO_LINGER, 8)
         assert linger == (1).to_bytes(4, sys.byteorder) + bytes(4)
@@ -189,7 +213,7 @@ class TestClose:
         await asyncio.sleep(2)
         again(one)
         await asyncio.sleep(10)
-        assert transport.calls == [("resume_reading", 0), ("write_eof", 0), ("abort", 3)]
+        assert transport.calls == [("resume_reading", 0), ("abort", 3)]
 
     @pytest.mark.parametrize("close", CLOSE)
     @in_no_time
@@ -284,13 +308,12 @@ class TestEndOfFile:
     async def test_waits_until_everything_is(self) -> None:
         transport = FakeTransport(buffered=1)
         assert bounded(transport).eof_received() is True
-        assert transport.calls == [("resume_reading", 0), ("write_eof", 0)]
+        assert transport.calls == [("resume_reading", 0)]
         await asyncio.sleep(1)
         transport.buffered = 0
         await asyncio.sleep(2 * POLL)
-        [(call, at)] = transport.calls[2:]
-        assert call == "close"
-        assert at == pytest.approx(1 + POLL)
+        assert [call for call, _ in transport.calls[1:]] == ["write_eof", "close"]
+        assert transport.calls[-1][1] == pytest.approx(1 + POLL)
 
     @in_no_time
     async def test_but_not_for_ever(self) -> None:
@@ -313,7 +336,7 @@ class TestEndOfFile:
         discard: Any = transport.protocol
         assert discard.eof_received() is True
         await asyncio.sleep(2)
-        assert transport.calls == [("resume_reading", 0), ("write_eof", 0), ("abort", 3)]
+        assert transport.calls == [("resume_reading", 0), ("abort", 3)]
 
     @in_no_time
     async def test_of_tls(self) -> None:

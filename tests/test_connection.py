@@ -155,6 +155,19 @@ class TestIdleAndSilent:
         assert server.pinged_at == [27]
 
     @in_no_time
+    async def test_deadline_and_latency_count_from_when_the_ping_has_been_written(self) -> None:
+        """Which takes its time on a loop that compresses, encrypts, or is just busy."""
+        server, app = await accepted(ping_interval=20, ping_timeout=10)
+        server.on_ping = lambda: fake_loop().stall(0.5)
+        server.pong_after = 1
+        await asyncio.sleep(25)
+        assert app.keepalive.latency == 1
+        server.pong_after = None
+        assert await app.receive() == FAILED
+        assert server.pinged_at == [20.5, 41]
+        assert elapsed() == 51
+
+    @in_no_time
     async def test_without_interval_nothing_is_sent(self) -> None:
         server, _ = await accepted(ping_interval=None)
         await asyncio.sleep(1000)
@@ -508,10 +521,22 @@ class TestNothingLeftBehind:
         connections = [await accepted(pong_after=1) for _ in range(3)]
         await asyncio.sleep(100.5)
         assert len(fake_loop().timers()) == 3 + 3 + 1  # three Pongs are on their way
+        await asyncio.sleep(5)
+        assert len(fake_loop().timers()) == 3 + 1
         for _, app in connections:
             app.returns()
         await asyncio.sleep(1)
         assert fake_loop().timers() == []
+
+    @in_no_time
+    async def test_end_of_one_connection_leaves_the_loops_timer_to_the_others(self) -> None:
+        """Even if it ends in several ways at once."""
+        await accepted()
+        server, leaving = await accepted()
+        await leaving.close()
+        leaving.returns()
+        await server.task
+        assert len(fake_loop().timers()) == 2
 
     @pytest.mark.parametrize(
         "end",
@@ -557,6 +582,22 @@ class TestNothingLeftBehind:
         del app, server
         gc.collect()
         assert (connection(), keepalive(), scope()) == (None, None, None)
+
+    @in_no_time
+    async def test_nothing_of_manual_pings_that_are_over(self) -> None:
+        def futures() -> int:
+            gc.collect()
+            return sum(isinstance(one, asyncio.Future) for one in gc.get_objects())
+
+        server, app = await accepted(ping_interval=None, ping_timeout=10, pong_after=1)
+        before = futures()
+        for _ in range(10):
+            await app.keepalive.ping()
+        server.pong_after = None
+        for _ in range(10):
+            await outcome(app.keepalive.ping())
+            await outcome(asyncio.wait_for(app.keepalive.ping(), 1))
+        assert futures() < before + 5
 
     @in_no_time
     async def test_state_outlives_the_connection_but_does_not_keep_it(self) -> None:
@@ -849,9 +890,11 @@ class TestManualPing:
     @in_no_time
     async def test_cancelled_at_the_moment_of_its_end(self, end: str) -> None:
         _, app = await accepted(ping_interval=None, ping_timeout=10)
-        # In the same turn of the loop as the expiry; what was scheduled first comes first.
-        fake_loop().call_at(fake_loop().time() + 10, lambda: ping.cancel())
+        expiry = fake_loop().time() + 10
         ping = asyncio.ensure_future(app.keepalive.ping())
+        # In the same turn of the loop as the expiry; of several one comes before it.
+        for _ in range(4):
+            fake_loop().call_at(expiry, ping.cancel)
         await ticks()
         if end == "expiry":
             await asyncio.sleep(11)

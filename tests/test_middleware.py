@@ -159,6 +159,21 @@ class TestNested:
         assert server.failed_at == 29
 
     @in_no_time
+    async def test_inner_one_that_is_due_earlier(self) -> None:
+        async def router(scope: Any, receive: Any, send: Any) -> None:
+            await receive()
+            await send({"type": "websocket.accept"})
+            await asyncio.sleep(3)
+            await KeepaliveMiddleware(app, ping_interval=5, ping_timeout=2)(scope, receive, send)
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await receive()
+
+        server = FakeServer(KeepaliveMiddleware(router, **TIMES))
+        await server.task
+        assert (server.pinged_at, server.failed_at) == ([5], 7)
+
+    @in_no_time
     async def test_inner_one_that_turns_it_off(self) -> None:
         server, app = await self.accepted(TIMES, {"ping_interval": None}, pong_after=1)
         await asyncio.sleep(1000)

@@ -347,7 +347,7 @@ class TestStalledLoop:
         with Client(server.port).open() as client:
             ping = client.expect(PING)
             client.send(TEXT, b"stall")
-            client.socket.sendall(frame(BINARY, bytes(1000)) * (queued // 1000))
+            client.socket.sendall(frame(BINARY, bytes(20_000)) * (queued // 20_000))
             client.send(PONG, ping)
             client.answer(stall + TIMEOUT)
             client.send(CLOSE, b"\x03\xe8")
@@ -771,13 +771,15 @@ class TestNothingLeftBehind:
             assert reports.get() == "websocket.disconnect"
             freed(server, client, 0)
 
-    def test_peer_that_half_closes_and_freezes(self, serve: Serve, reports: Reports) -> None:
+    @pytest.mark.parametrize("reads", [False, True], ids=["freezes", "reads"])
+    def test_peer_that_half_closes_while_data_streams_to_it(
+        self, serve: Serve, reports: Reports, reads: bool
+    ) -> None:
         async def app(scope: Any, receive: Any, send: Any) -> None:
             await accept(receive, send)
             try:
-                while True:
+                while True:  # suspended by nothing but back-pressure
                     await send({"type": "websocket.send", "bytes": bytes(65536)})
-                    await asyncio.sleep(0)
             except OSError:
                 reports.put("released")
 
@@ -785,7 +787,10 @@ class TestNothingLeftBehind:
         with Client(server.port, receive_buffer=4096).open() as client:
             wait_until(lambda: kernel_sockets(server.port, client.port)[0][1] > 100_000)
             client.socket.shutdown(1)
-            freed(server, client, CLOSE_TIMEOUT)
+            if reads:
+                client.until_end()
+            else:
+                freed(server, client, CLOSE_TIMEOUT)
             assert reports.get() == "released"
 
     def test_peer_gone_in_mid_handshake(self, serve: Serve, reports: Reports) -> None:

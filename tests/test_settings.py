@@ -52,7 +52,7 @@ class TestIntervalAndTimeout:
         assert text == f"{keyword} {POSITIVE}, not {value!r}"
 
     @pytest.mark.parametrize(
-        "value", [True, False, "20", b"", object(), 1j, (), [20], Odd(), float], ids=repr
+        "value", [True, False, "20", b"", 1j, (), [20], Odd(), float], ids=repr
     )
     def test_other_type(
         self, caplog: pytest.LogCaptureFixture, keyword: str, value: object
@@ -76,9 +76,7 @@ class TestCloseTimeout:
         text = refusal(caplog, "close_timeout", value, ValueError)
         assert text == f"close_timeout {NOT_NEGATIVE}, not {value!r}"
 
-    @pytest.mark.parametrize(
-        "value", [None, True, False, "10", b"", object(), 1j, [], Odd()], ids=repr
-    )
+    @pytest.mark.parametrize("value", [None, True, False, "10", b"", 1j, [], Odd()], ids=repr)
     def test_other_type(self, caplog: pytest.LogCaptureFixture, value: object) -> None:
         text = refusal(caplog, "close_timeout", value, TypeError)
         assert text == f"close_timeout {NOT_NEGATIVE}, not {value!r}"

@@ -310,6 +310,14 @@ class TestRelease:
         assert elapsed() == 0
 
     @in_no_time
+    async def test_wrapper_that_lets_others_go_first(self) -> None:
+        async def server() -> str:
+            await asyncio.sleep(0)
+            return "result"
+
+        assert poll(server()) == "result"
+
+    @in_no_time
     async def test_server_that_cannot_be_stopped(self) -> None:
         async def server(future: asyncio.Future[Any]) -> None:
             with suppress(asyncio.CancelledError):
@@ -373,6 +381,25 @@ class TestCancellation:
         call = await blocked()
         call.task.cancel()
         call.release()
+        assert type(await call.outcome()) is asyncio.CancelledError
+
+    @pytest.mark.parametrize("first", ["cancellation", "release"])
+    @in_no_time
+    async def test_at_the_same_tick_as_release_while_the_server_cleans_up(self, first: str) -> None:
+        """As `asyncio.Condition.wait` does, and `asyncio.wait_for` on Python 3.11."""
+
+        async def server(future: asyncio.Future[Any]) -> None:
+            try:
+                await future
+            finally:
+                await asyncio.sleep(0)
+
+        call = await blocked(server)
+        if first == "cancellation":
+            call.task.cancel()
+        call.release()
+        if first == "release":
+            call.task.cancel()
         assert type(await call.outcome()) is asyncio.CancelledError
 
     @in_no_time
@@ -448,9 +475,14 @@ class TestCancellation:
         another.set_result("result")
         assert await call.outcome() == "result"
 
-    @pytest.mark.parametrize("cancelled", ["before", "at the same tick"])
+    @pytest.mark.parametrize(
+        ("cancelled", "outcome"),
+        [("before", Released), ("at the same tick", asyncio.CancelledError)],
+    )
     @in_no_time
-    async def test_that_the_server_suppresses_does_not_hide_a_release(self, cancelled: str) -> None:
+    async def test_that_the_server_suppresses_does_not_hide_a_release(
+        self, cancelled: str, outcome: type[BaseException]
+    ) -> None:
         async def server(future: asyncio.Future[Any]) -> Any:
             with suppress(asyncio.CancelledError):
                 await future
@@ -461,7 +493,7 @@ class TestCancellation:
         if cancelled == "before":
             await ticks()
         call.release()
-        assert type(await call.outcome()) is Released
+        assert type(await call.outcome()) is outcome
         assert elapsed() == 0
 
     @in_no_time
@@ -537,6 +569,11 @@ class TestCancellation:
         assert calls == []
 
 
+async def _yield_again_and_again() -> None:
+    for _ in range(1000):
+        await asyncio.sleep(0)
+
+
 class TestPoll:
     @in_no_time
     async def test_result_or_exception(self) -> None:
@@ -546,13 +583,21 @@ class TestPoll:
 
     @pytest.mark.parametrize(
         "server",
-        [_wait_for, lambda future: future, HasAwait, lambda future: asyncio.sleep(0)],
-        ids=["coroutine", "future", "object", "bare yield"],
+        [_wait_for, lambda future: future, HasAwait, lambda future: _yield_again_and_again()],
+        ids=["coroutine", "future", "object", "bare yields"],
     )
     @in_no_time
     async def test_not_ready(self, server: Callable[[asyncio.Future[Any]], Awaitable[Any]]) -> None:
         with pytest.raises(NotReady):
             poll(server(fake_loop().create_future()))
+
+    @in_no_time
+    async def test_wrapper_that_lets_others_go_first(self) -> None:
+        async def server() -> str:
+            await asyncio.sleep(0)
+            return "result"
+
+        assert poll(server()) == "result"
 
     @in_no_time
     async def test_server_that_cannot_be_stopped(self) -> None:

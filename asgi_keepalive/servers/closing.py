@@ -23,7 +23,7 @@ if sys.platform != "win32":
     import fcntl
     import termios
 
-POLL = 0.05
+POLL = 0.02
 """Seconds from one look at what a peer has acknowledged to the next."""
 
 
@@ -37,14 +37,18 @@ class BoundedTransport:
         transport: The connection's own transport.
         loop: The event loop it belongs to.
         on_closing: Called once, when the server or the peer begins to close the connection.
+        on_end: Called when nothing can be written any more, so that nobody waits to write.
     """
 
     __slots__ = (
         "_abort_timer",
         "_closing",
+        "_eof_written",
+        "_lingering",
         "_loop",
         "_lost",
         "_on_closing",
+        "_on_end",
         "_poll_timer",
         "_transport",
         "close_timeout",
@@ -59,6 +63,7 @@ class BoundedTransport:
         transport: asyncio.Transport,
         loop: asyncio.AbstractEventLoop,
         on_closing: Callable[[], None],
+        on_end: Callable[[], None],
     ) -> None:
         self.close_timeout = 10.0
         self.write: Callable[[bytes], None] = transport.write
@@ -68,9 +73,12 @@ class BoundedTransport:
         self._transport = transport
         self._loop = loop
         self._on_closing = on_closing
+        self._on_end = on_end
         self._abort_timer: asyncio.TimerHandle | None = None
         self._poll_timer: asyncio.TimerHandle | None = None
         self._closing = False
+        self._lingering = False
+        self._eof_written = False
         self._lost = False
 
     def __getattr__(self, name: str) -> Any:
@@ -78,15 +86,7 @@ class BoundedTransport:
 
     def close(self) -> None:
         """Flush and close, but not before the peer has acknowledged everything."""
-        if self._closing or self._lost:
-            return
-        wait = self._must_wait()
-        self._begin_to_close()
-        if wait:
-            self._transport.write_eof()
-            self.close_once_acknowledged()
-        else:
-            self._transport.close()
+        self._close(linger=False)
 
     write_eof = close  # a WebSocket connection shuts down its sending side only to close
 
@@ -95,21 +95,39 @@ class BoundedTransport:
 
         TLS has no half-close, but its transport waits for the peer's close_notify.
         """
+        self._close(linger=True)
+
+    def _close(self, *, linger: bool) -> None:
         if self._closing or self._lost:
             return
-        self._begin_to_close()
-        if self._transport.can_write_eof():
-            self._transport.write_eof()
+        wait = linger or self._must_wait()
+        self._closing = True
+        self._lingering = linger
+        self.abort_after(self.close_timeout)
+        self._stop_writing()
+        self._transport.resume_reading()
+        self._transport.set_protocol(_Discard(self, self._transport.get_protocol()))
+        if wait and self._transport.can_write_eof():
+            self._go_on()
         else:
             self._transport.close()
 
-    def _begin_to_close(self) -> None:
-        self.abort_after(self.close_timeout)
-        self._closing = True
-        self._transport.resume_reading()
-        self._transport.set_protocol(_Discard(self, self._transport.get_protocol()))
-        self.write = self.pause_reading = self.resume_reading = _ignore
-        self.is_closing = _yes
+    def _go_on(self) -> None:
+        """Take the next step of a close that has to wait, of TCP without TLS."""
+        if self._poll_timer is not None:
+            self._poll_timer.cancel()
+        if not self._transport.get_write_buffer_size() and not self._eof_written:
+            # Not before: asyncio would do it later, where nobody can catch what it raises.
+            self._eof_written = True
+            try:
+                self._transport.write_eof()
+            except OSError:  # the peer has gone
+                self._transport.close()
+                return
+        if self._must_wait():
+            self._poll_timer = self._loop.call_later(POLL, self._go_on)
+        elif not self._lingering:
+            self._transport.close()
 
     def _must_wait(self) -> bool:
         """Whether closing now would orphan data in the kernel."""
@@ -120,14 +138,12 @@ class BoundedTransport:
             return True
         return unacknowledged(self._transport.get_extra_info("socket")) > 0
 
-    def close_once_acknowledged(self) -> None:
-        """Close as soon as the peer has acknowledged everything, if not before."""
-        if self._poll_timer is not None:
-            self._poll_timer.cancel()
-        if self._must_wait():
-            self._poll_timer = self._loop.call_later(POLL, self.close_once_acknowledged)
-        elif self._transport.can_write_eof():
-            self._transport.close()
+    def hurry(self) -> bool:
+        """Do not linger; return whether the connection is closing at all."""
+        self._lingering = False
+        if self._closing and self._transport.can_write_eof():
+            self._go_on()
+        return self.is_closing()
 
     def eof_received(self) -> bool:
         """The peer has shut down its side; return whether its transport is to stay open.
@@ -136,10 +152,16 @@ class BoundedTransport:
         """
         if self._must_wait():
             self.close()
-            self.close_once_acknowledged()
+            self.hurry()
             return True
         self.abort_after(self.close_timeout)
+        self._stop_writing()
         return False
+
+    def _stop_writing(self) -> None:
+        self.write = self.pause_reading = self.resume_reading = _ignore
+        self.is_closing = _yes
+        self._on_end()
 
     def abort_after(self, timeout: float) -> None:
         """Abort TCP at the latest in `timeout` seconds; the first such call counts."""
@@ -155,7 +177,7 @@ class BoundedTransport:
     def lost(self) -> None:
         """The connection is gone."""
         self._lost = True
-        self.write = self.pause_reading = self.resume_reading = _ignore
+        self._stop_writing()
         for timer in self._abort_timer, self._poll_timer:
             if timer is not None:
                 timer.cancel()

@@ -11,7 +11,7 @@ from websockets.protocol import State
 
 from ...extension import Event
 from . import shared
-from .reading import MAX_BYTES, size
+from .reading import MAX_BYTES, max_unread, size
 
 TOUCHED = (
     *shared.TOUCHED,
@@ -48,7 +48,7 @@ class KeepaliveProtocol(shared.extended(WebSocketProtocol)):  # type: ignore[mis
     # The task that reads waits while as many messages as this are unread.
     @property
     def max_queue(self) -> int:
-        limit = max(1, self.config.ws_max_queue)
+        limit = max_unread(self)
         unread = len(self.messages)
         unread_bytes = sum(map(size, self.messages))
         behind = self._behind
@@ -87,3 +87,6 @@ class KeepaliveProtocol(shared.extended(WebSocketProtocol)):  # type: ignore[mis
 
     def write_close(self, code: int, reason: str) -> None:
         self.fail_connection(code, reason)
+
+    def end(self) -> None:
+        pass  # this protocol's own state is CLOSING by then, so its send raises

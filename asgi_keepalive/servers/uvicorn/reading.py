@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from math import inf
 from typing import Any
 
 from ...extension import Event
@@ -25,6 +26,12 @@ def size(data: str | bytes) -> int:
     return len(data.encode())
 
 
+def max_unread(protocol: Any) -> float:
+    """Return how many messages may be unread: `ws_max_queue`, where `None` is no bound."""
+    limit = protocol.config.ws_max_queue
+    return inf if limit is None else max(1, limit)
+
+
 class ReadAheadQueue(asyncio.Queue[Any]):
     """A protocol's queue of events that pauses its transport when too much is unread.
 
@@ -36,7 +43,7 @@ class ReadAheadQueue(asyncio.Queue[Any]):
     def begin(self, protocol: Any) -> None:
         """Begin to count what is unread."""
         self._protocol = protocol
-        self._max_messages = max(1, protocol.config.ws_max_queue)
+        self._max_messages = max_unread(protocol)
         self._messages = 0
         self._bytes = 0
         self._paused = False
@@ -114,10 +121,13 @@ def reading_ahead(base: Any) -> Any:
         def is_open(self) -> bool:
             return self.handshake_complete and not (self.close_sent or self.transport.is_closing())
 
-        def release(self, code: int, reason: str) -> None:
-            """Let the application's pending `receive` and `send` end."""
-            self.close_sent = self.disconnected = True
+        def failed(self, code: int, reason: str) -> None:
+            """The Close frame has been written: let a pending `receive` end."""
+            self.close_sent = True
             self.queue.put_nowait({"type": "websocket.disconnect", "code": code, "reason": reason})
+
+        def end(self) -> None:
+            self.disconnected = True
             self.writable.set()
 
     return ReadingAhead

@@ -24,4 +24,4 @@ class KeepaliveProtocol(reading_ahead(WebSocketsSansIOProtocol)):  # type: ignor
     def write_close(self, code: int, reason: str) -> None:
         self.conn.send_close(code, reason)
         self.transport.write(b"".join(self.conn.data_to_send()))
-        self.release(code, reason)
+        self.failed(code, reason)

@@ -29,6 +29,9 @@ class ExtendedProtocol(Protocol):
     def write_close(self, code: int, reason: str) -> None:
         """Write a Close frame, and read no more messages."""
 
+    def end(self) -> None:
+        """Nothing can be written any more: let every `send` raise, and none wait."""
+
 
 class Extension:
     """The `websocket.ping` extension on one connection; `docs/extension.md` specifies it."""
@@ -40,7 +43,9 @@ class Extension:
         self._is_closing = False
         self._on_pong: OnPong | None = None
         self._on_read_paused: OnReadPaused | None = None
-        self._transport = BoundedTransport(protocol.transport, protocol.loop, self._closing)
+        self._transport = BoundedTransport(
+            protocol.transport, protocol.loop, self._closing, protocol.end
+        )
         protocol.transport = self._transport
 
     # From the middleware.
@@ -105,10 +110,7 @@ class Extension:
 
     def shutdown(self) -> bool:
         """The server wants to exit; return whether the connection is closing already."""
-        closing = self._transport.is_closing()
-        if closing:
-            self._transport.close_once_acknowledged()
-        return closing
+        return self._transport.hurry()
 
     def connection_lost(self) -> None:
         """Nothing is left of the connection."""

@@ -22,4 +22,4 @@ class KeepaliveProtocol(reading_ahead(WSProtocol)):  # type: ignore[misc]
 
     def write_close(self, code: int, reason: str) -> None:
         self.transport.write(self.conn.send(CloseConnection(code=code, reason=reason)))
-        self.release(code, reason)
+        self.failed(code, reason)
