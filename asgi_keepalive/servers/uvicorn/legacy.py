@@ -67,12 +67,12 @@ class KeepaliveProtocol(shared.extended(WebSocketProtocol)):  # type: ignore[mis
 
     # The original asserts that only one task at a time waits for the buffer to drain.
     async def _drain_helper(self) -> None:
-        if self.connection_lost_waiter.done():
-            raise ConnectionResetError("Connection lost")
-        if self._paused:
+        if self._paused and not self.connection_lost_waiter.done():
             if self._drain_waiter is None:
                 self._drain_waiter = self.loop.create_future()
             await asyncio.shield(self._drain_waiter)
+        else:
+            await super()._drain_helper()
 
     # What the extension asks for.
 

@@ -1,0 +1,100 @@
+"""The extension as `docs/extension.md` specifies it, spoken to each protocol directly."""
+
+from __future__ import annotations
+
+import time
+from contextlib import suppress
+from typing import Any
+
+import pytest
+
+from asgi_keepalive.servers import extend
+
+from .client import CLOSE, PING, PONG, TEXT, Client, close_code, frame
+from .conftest import Reports
+from .server import Server, running
+from .test_promises import accept
+
+
+def ping(payload: bytes, pongs: list[Any]) -> dict[str, Any]:
+    return {
+        "type": "websocket.ping",
+        "bytes": payload,
+        "on_pong": lambda payload, time: pongs.append((payload, time)),
+    }
+
+
+FAIL = {"type": "websocket.close", "code": 4000, "reason": "why", "timeout": 0.5}
+
+
+def test_ping_and_fail(ws: str, loop: str, reports: Reports) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        extended = extend(scope, receive, send)
+        assert extended is not None
+        pongs: list[Any] = []
+        for event in ping(b"", pongs), FAIL:
+            with pytest.raises(OSError, match="not open"):  # before accept
+                await extended(event)
+        await accept(receive, extended, keepalive=False, close_timeout=0.5)
+        with pytest.raises(Exception):  # noqa: B017, PT011 - each library has its own
+            await extended(ping(bytes(126), pongs))
+        await extended(ping(b"", pongs))
+        await extended(ping(bytes(125), pongs))
+        assert (await receive())["type"] == "websocket.receive"
+        reports.put(pongs.copy())
+        await extended(FAIL)
+        reports.put([await receive() for _ in range(2)])
+        # The deprecated protocol leaves what follows a Fail to the middleware to correct.
+        with pytest.raises((OSError, RuntimeError) if ws == "websockets" else OSError):
+            await send({"type": "websocket.send", "text": "x"})
+        for event in ping(b"", pongs), FAIL:
+            with pytest.raises(OSError, match="not open"):
+                await extended(event)
+        reports.put(pongs)
+
+    with running(Server(app, ws=ws, loop=loop)) as server, Client(server.port).open() as client:
+        assert client.expect(PING) == b""
+        assert client.expect(PING) == bytes(125)
+        before = time.monotonic()
+        client.send(PONG, b"unsolicited")
+        client.send(PONG, bytes(125))
+        client.socket.sendall(frame(TEXT, b"go on") + frame(TEXT, b"ready"))
+        pongs = reports.get()
+        assert [payload for payload, _ in pongs] == [b"unsolicited", bytes(125)]
+        assert all(before <= time <= before + 1 for _, time in pongs)
+        assert close_code(client.expect(CLOSE)) == (4000, "why")
+        ready, disconnect = reports.get()
+        assert ready["text"] == "ready"
+        if ws != "websockets":
+            assert (disconnect["code"], disconnect["reason"]) == (4000, "why")
+        assert reports.get() == pongs  # and no None after a Fail
+
+
+@pytest.mark.parametrize("end", ["application's close", "peer's close", "reset", "return"])
+def test_callback_hears_of_the_end_once(ws: str, loop: str, reports: Reports, end: str) -> None:
+    pongs: list[Any] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        extended = extend(scope, receive, send)
+        assert extended is not None
+        await accept(receive, extended)
+        await extended(ping(b"first", []))
+        await extended(ping(b"second", pongs))
+        if end == "application's close":
+            await extended({"type": "websocket.close"})
+        elif end != "return":
+            while (await receive())["type"] == "websocket.receive":
+                pass
+        reports.put("returns")
+
+    with running(Server(app, ws=ws, loop=loop)) as server:
+        with Client(server.port).open() as client:
+            client.expect(PING)
+            if end == "peer's close":
+                client.send(CLOSE, b"\x03\xe8")
+            if end != "reset":
+                with suppress(ConnectionError):
+                    client.answer(0.2)
+            # Closed with a Ping unread, the socket is reset.
+        assert reports.get() == "returns"
+    assert [payload for payload, _ in pongs if payload is None] == [None]
