@@ -14,21 +14,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import random
 import time
 from math import inf
-from urllib.parse import quote
 
+from . import report
 from .exceptions import KeepaliveTimeout, PingTimeout
 from .extension import AcceptExtra, Event, FailEvent, PingEvent, Receive, Scope, Send
 from .heartbeat import Expire, Heartbeat, Ping, SendPing
+from .report import logger
 from .settings import Settings
 from .stall import StallWatch
 from .state import Keepalive
-from .stepping import Released, Suspended, call, poll, steps
-
-logger = logging.getLogger("asgi_keepalive")
+from .stepping import Released, Suspended, call, poll, run_at_once
 
 CODE = 1011
 REASON = "keepalive ping timeout"
@@ -174,16 +172,6 @@ class Connection:
         self._drained = True
         return {"type": "websocket.disconnect", "code": CODE, "reason": REASON}
 
-    def _command(self, event: PingEvent | FailEvent) -> None:
-        """Send an event of the extension, which the server carries out without suspending."""
-        remaining = steps(self._extended_send(event))
-        try:
-            waits_on = remaining.send(None)
-        except StopIteration:
-            return
-        # Something in between suspends all the same.
-        self._loop.create_task(_finish(Suspended(remaining, waits_on)))
-
     # The heartbeat.
 
     def _accept_extra(self) -> AcceptExtra:
@@ -247,7 +235,7 @@ class Connection:
             "on_pong": self._on_pong,
         }
         try:
-            self._command(event)
+            run_at_once(self._extended_send(event), self._loop)
         except OSError:  # the connection is closing
             self._stop()
             return
@@ -268,7 +256,7 @@ class Connection:
             "timeout": self.keepalive.close_timeout,
         }
         try:
-            self._command(event)
+            run_at_once(self._extended_send(event), self._loop)
         except OSError:  # it is closing for another reason, which the server tells
             self._stop()
             return
@@ -278,33 +266,16 @@ class Connection:
         self._stop()
         for waiting in self._calls:
             waiting.release()
-        self._log_failure(ping, now)
-
-    def _log_failure(self, ping: Ping, now: float) -> None:
-        latency = self.keepalive.latency
-        reasons = []
-        if self._paused_since is not None:
-            reasons.append(
-                "the application was behind: its unread messages have kept the server "
-                f"from reading for {now - self._paused_since:.3g} s"
-            )
-        if ping.put_off:
-            reasons.append("the event loop had stood still")
-        logger.log(
-            logging.WARNING if reasons else logging.INFO,
-            "%s: %s, no Pong for %.3g s, last latency %s%s",
-            self,
-            REASON,
-            now - ping.sent_at,
-            "unknown" if latency is None else f"{latency:.3g} s",
-            "".join(f"; {reason}" for reason in reasons),
+        report.timed_out(
+            self._scope,
+            waited=now - ping.sent_at,
+            latency=self.keepalive.latency,
+            paused=None if self._paused_since is None else now - self._paused_since,
+            stalled=ping.put_off,
         )
 
     def __str__(self) -> str:
-        client = self._scope.get("client")
-        address = "{}:{}".format(*client) if client else "unknown client"
-        # Quoted, for a path cannot then forge a line of the log.
-        return f"{address} {quote(self._scope.get('path', ''))}"
+        return report.name(self._scope)
 
     # What the server calls.
 
@@ -329,8 +300,3 @@ class Connection:
 
 def _payload() -> bytes:
     return random.getrandbits(32).to_bytes(4, "big")
-
-
-async def _finish(command: Suspended) -> None:
-    with contextlib.suppress(OSError):
-        await command

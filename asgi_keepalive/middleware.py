@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import logging
-
 from asgiref.compatibility import double_to_single_callable
 
 from .connection import Connection
 from .exceptions import KeepaliveTimeout
 from .extension import EXTENSION, Application, Receive, Scope, Send
+from .report import logger
 from .servers import extend
 from .settings import Settings
 from .state import KEY, Keepalive, find_keepalive
-
-logger = logging.getLogger("asgi_keepalive")
 
 UNSUPPORTED = (
     "keepalive is off: this server gives no access to Ping and Pong frames, or something between "

@@ -77,6 +77,21 @@ def poll(awaitable: Awaitable[Any]) -> Any:
     raise NotReady
 
 
+def run_at_once(awaitable: Awaitable[Any], loop: asyncio.AbstractEventLoop) -> None:
+    """Run a call that should not suspend; if it does all the same, finish it in a task."""
+    remaining = steps(awaitable)
+    try:
+        waits_on = remaining.send(None)
+    except StopIteration:
+        return
+    loop.create_task(_finish(Suspended(remaining, waits_on)))
+
+
+async def _finish(call: Suspended) -> None:
+    with contextlib.suppress(OSError):  # the connection has been closed meanwhile
+        await call
+
+
 def _drop(remaining: Steps) -> None:
     with contextlib.suppress(RuntimeError):  # "coroutine ignored GeneratorExit"
         remaining.close()
