@@ -223,7 +223,7 @@ class Connection:
             if isinstance(command, SendPing):
                 self._write(command.ping)
             elif isinstance(command, Expire):
-                self._expire(command.ping)
+                self._expire(command.ping, now)
             else:
                 self._fail(command.ping, now)
         self._arm()
@@ -242,10 +242,10 @@ class Connection:
         self._heartbeat.written(ping, time.monotonic())
         logger.debug("%s: Ping %s", self, ping.payload.hex())
 
-    def _expire(self, ping: Ping) -> None:
+    def _expire(self, ping: Ping, now: float) -> None:
         answer = self._pings[ping.payload]  # as long as it is manual somebody waits for it
         if not answer.done():
-            answer.set_exception(PingTimeout(f"no Pong within {ping.deadline - ping.sent_at:g} s"))
+            answer.set_exception(PingTimeout(f"no Pong for {now - ping.sent_at:.3g} s"))
 
     def _fail(self, ping: Ping, now: float) -> None:
         """Fail the connection (RFC 6455 7.1.7) and release the application at once."""

@@ -440,7 +440,7 @@ class TestOnlyARealPong:
             await accept(receive, send)
             latencies = await asyncio.gather(keepalive.ping(), keepalive.ping())
             reports.put((latencies, keepalive.latency))
-            with pytest.raises(PingTimeout, match=r"^no Pong within 0\.3 s$"):
+            with pytest.raises(PingTimeout, match=r"^no Pong for 0\.\d+ s$"):
                 await keepalive.ping()
             await send({"type": "websocket.send", "text": "still open"})
             waiting = asyncio.ensure_future(keepalive.ping())
