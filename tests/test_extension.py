@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from contextlib import suppress
 from typing import Any
 
 import pytest
 
+from asgi_keepalive import KeepaliveMiddleware, get_keepalive
 from asgi_keepalive.servers import extend
 
 from .client import CLOSE, PING, PONG, TEXT, Client, close_code, frame
@@ -98,3 +100,58 @@ def test_callback_hears_of_the_end_once(ws: str, loop: str, reports: Reports, en
             # Closed with a Ping unread, the socket is reset.
         assert reports.get() == "returns"
     assert [payload for payload, _ in pongs if payload is None] == [None]
+
+
+CLASSES = {"websockets-sansio": "sansio", "wsproto": "wsproto", "websockets": "legacy"}
+
+
+@pytest.fixture
+def cls(ws: str) -> str:
+    """The class for `--ws` that extends a protocol."""
+    return f"asgi_keepalive.servers.uvicorn.{CLASSES[ws]}:KeepaliveProtocol"
+
+
+def test_class_alone_changes_nothing(cls: str, loop: str, reports: Reports) -> None:
+    """Without the middleware uvicorn's own keepalive is on."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        assert scope["extensions"]["websocket.ping"] == {}
+        await accept(receive, send)
+        reports.put((await receive())["type"])
+
+    server = Server(app, ws=cls, loop=loop, ws_ping_interval=0.1, ws_ping_timeout=0.1)
+    with running(server), Client(server.port).open() as client:
+        client.expect(PING)
+        assert close_code(client.expect(CLOSE)) == (1011, "keepalive ping timeout")
+        assert reports.get() == "websocket.disconnect"
+
+
+def test_class_serves_a_middleware_that_is_kept_from_the_server(
+    cls: str, loop: str, reports: Reports
+) -> None:
+    async def busy(scope: Any, receive: Any, send: Any) -> None:
+        assert "websocket.ping" not in scope["extensions"]
+        await accept(receive, send)
+        await asyncio.sleep(0.8)
+        reports.put(get_keepalive(scope).timed_out)
+
+    middleware = KeepaliveMiddleware(busy, ping_interval=0.2, ping_timeout=0.3, close_timeout=0.5)
+
+    async def hiding(scope: Any, receive: Any, send: Any) -> None:
+        async def hidden_receive() -> Any:
+            return await receive()
+
+        async def hidden_send(event: Any) -> None:
+            await send(event)
+
+        await middleware(scope, hidden_receive, hidden_send)
+
+    with (
+        running(Server(hiding, ws=cls, loop=loop)) as server,
+        Client(server.port).open() as client,
+    ):
+        client.socket.sendall(frame(TEXT, b"unread") * 40)
+        client.expect(PING)
+        assert reports.get() is True
+        [record] = [r for r in server.records if "keepalive ping timeout" in r.getMessage()]
+        assert "the application was behind" in record.getMessage()
