@@ -721,7 +721,9 @@ class TestSilentServer:
         assert report[2:] == [FAILED, FAILED]
 
     @in_no_time
-    async def test_server_that_cannot_fail_the_connection(self) -> None:
+    async def test_server_that_cannot_fail_the_connection(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
         def mistake() -> None:
             raise KeyError("the server's own")
 
@@ -729,6 +731,11 @@ class TestSilentServer:
         server.on_fail = mistake
         async with asyncio.timeout(100):
             assert await app.receive() == FAILED
+        [record] = [record for record in caplog.records if record.levelno == logging.ERROR]
+        assert record.getMessage() == (
+            "192.0.2.1:50000 /chat: the server cannot fail the connection"
+        )
+        assert record.exc_info is not None
 
 
 class TestServerThatIsClosing:
@@ -859,11 +866,13 @@ class TestManualPing:
 
     @in_no_time
     async def test_of_one_that_was_cancelled_nothing_is_heard(self) -> None:
-        _, app = await accepted(ping_interval=None, ping_timeout=10)
+        server, app = await accepted(ping_interval=None, ping_timeout=10)
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(app.keepalive.ping(), 1)
         assert elapsed() == 1
         await asyncio.sleep(100)
+        assert server.failures == []
+        await app.text("still open")
 
     @in_no_time
     async def test_given_up_ones_are_forgotten_in_the_end(self) -> None:

@@ -208,6 +208,42 @@ class TestWhenThePeerIsDead:
         assert heartbeat.tick(START + 1e9, b"", UP_TO_DATE) == []
 
 
+class TestGivenUp:
+    """A manual Ping that nobody waits for any more."""
+
+    def test_it_neither_expires_nor_fails_the_connection(self) -> None:
+        heartbeat = opened(ping_interval=20, ping_timeout=10)
+        heartbeat.give_up(heartbeat.ping(b"manual", START))
+        assert heartbeat.wake_at == START + 20
+        assert heartbeat.tick(START + 19, b"", UP_TO_DATE) == []
+
+    def test_its_pong_still_counts(self) -> None:
+        heartbeat = opened(ping_interval=20, ping_timeout=10)
+        awaited = keepalive_ping(heartbeat)
+        manual = heartbeat.ping(b"manual", START + 21)
+        heartbeat.give_up(manual)
+        assert heartbeat.pong(b"manual", START + 25) == [awaited, manual]
+        assert heartbeat.latency == 4
+
+    @pytest.mark.parametrize("ping_timeout", [None, 1000])
+    def test_many_are_remembered_up_to_a_bound(self, ping_timeout: float | None) -> None:
+        heartbeat = opened(ping_interval=20, ping_timeout=ping_timeout)
+        keepalive = keepalive_ping(heartbeat)
+        pings = [heartbeat.ping(bytes([number]), START + 21) for number in range(100)]
+        for ping in pings:
+            heartbeat.give_up(ping)
+        kept = pings[-16:] if ping_timeout is None else [keepalive, *pings[-16:]]
+        assert heartbeat.pong(bytes([83]), START + 22) == []
+        assert heartbeat.pong(bytes([99]), START + 22) == kept
+
+    def test_after_its_pong_there_is_nothing_to_give_up(self) -> None:
+        heartbeat = opened(ping_interval=20, ping_timeout=10)
+        manual = heartbeat.ping(b"manual", START)
+        heartbeat.pong(b"manual", START + 1)
+        heartbeat.give_up(manual)
+        assert heartbeat.wake_at == START + 20
+
+
 class TestStalledLoop:
     """Rule 4."""
 
@@ -442,6 +478,12 @@ class ArbitraryEvents(RuleBasedStateMachine):
         assert ping.manual
         self.write(ping, delay)
         assert self.heartbeat.wake_at == min(before, ping.deadline)
+
+    @precondition(lambda self: any(ping.manual for ping in self.written_at))
+    @rule(data=st.data())
+    def give_up(self, data: st.DataObject) -> None:
+        manual = [ping for ping in self.written_at if ping.manual]
+        self.heartbeat.give_up(data.draw(st.sampled_from(manual)))
 
     @precondition(lambda self: self.in_flight)
     @rule(data=st.data())
