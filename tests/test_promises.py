@@ -766,6 +766,7 @@ class TestNothingLeftBehind:
 
         server = serve(app, ping_interval=20, close_timeout=10)
         with Client(server.port, receive_buffer=4096).open() as client:
+            wait_until(lambda: kernel_sockets(server.port, client.port)[0][1] > 100_000)
             client.socket.shutdown(1)
             assert client.receive() == (BINARY, bytes(500_000))
             assert reports.get() == "websocket.disconnect"
