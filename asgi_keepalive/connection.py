@@ -120,6 +120,10 @@ class Connection:
             sending = self._send(event)
         try:
             await call(sending, self._calls)
+        except asyncio.CancelledError:
+            if kind == "websocket.accept":
+                self._start()  # the server accepts all the same
+            raise
         except Exception as error:
             if not self.timed_out:
                 raise

@@ -8,6 +8,7 @@ import logging
 import time
 import weakref
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -1020,6 +1021,20 @@ class TestCancelledApplication:
         with pytest.raises(asyncio.CancelledError):
             await server.task
         assert fake_loop().timers() == []
+
+    @in_no_time
+    async def test_accept_that_is_given_up_on_is_an_accept(self) -> None:
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(5):
+                    await send({"type": "websocket.accept"})
+            await asyncio.sleep(100)
+
+        server = FakeServer(KeepaliveMiddleware(app, **TIMES))
+        server.writable.clear()
+        await asyncio.sleep(5 + 20 + 1)
+        assert server.pinged_at == [25]
+        server.task.cancel()
 
     @in_no_time
     async def test_application_that_gives_up_on_a_call_uses_the_next(self) -> None:
