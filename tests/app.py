@@ -18,7 +18,7 @@ app.add_middleware(
     KeepaliveMiddleware,
     ping_interval=json.loads(os.environ.get("PING_INTERVAL", "0.2")),
     ping_timeout=json.loads(os.environ.get("PING_TIMEOUT", "0.3")),
-    close_timeout=0.5,
+    close_timeout=json.loads(os.environ.get("CLOSE_TIMEOUT", "0.5")),
 )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import ctypes
 import os
 import socket
 import ssl
@@ -18,7 +19,8 @@ class Client:
     """Connects and shakes hands; everything else is up to the test.
 
     Args:
-        port: Of the server, on 127.0.0.1.
+        port: Of the server.
+        address: Of the server.
         receive_buffer: Bytes that the kernel may take in while the client reads nothing.
         tls: What verifies the server's certificate, for wss.
     """
@@ -27,6 +29,7 @@ class Client:
         self,
         port: int,
         *,
+        address: str = "127.0.0.1",
         path: str = "/",
         headers: str = "",
         receive_buffer: int | None = None,
@@ -36,17 +39,12 @@ class Client:
         raw.settimeout(10)
         if receive_buffer is not None:
             raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-        raw.connect(("127.0.0.1", port))
+        raw.connect((address, port))
         raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.port: int = raw.getsockname()[1]
         self.socket = tls.wrap_socket(raw, server_hostname="localhost") if tls else raw
         self.buffer = b""
-        key = base64.b64encode(os.urandom(16)).decode()
-        self.socket.sendall(
-            f"GET {path} HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n"
-            f"Connection: Upgrade\r\nSec-WebSocket-Key: {key}\r\n"
-            f"Sec-WebSocket-Version: 13\r\n{headers}\r\n".encode()
-        )
+        self.socket.sendall(upgrade(path, headers))
 
     def __enter__(self) -> Self:
         return self
@@ -131,20 +129,38 @@ class Client:
         self.buffer += data
 
     def _parse(self) -> tuple[int, bytes] | None:
-        data = self.buffer
-        if len(data) < 2:
+        found = parse(self.buffer)
+        if found is None:
             return None
-        length, start = data[1] & 0x7F, 2
-        if length == 126:
-            start = 4
-            length = int.from_bytes(data[2:4], "big")
-        elif length == 127:
-            start = 10
-            length = int.from_bytes(data[2:10], "big")
-        if len(data) < start or len(data) < start + length:
-            return None
-        self.buffer = data[start + length :]
-        return data[0] & 0x0F, data[start : start + length]
+        opcode, payload, self.buffer = found
+        return opcode, payload
+
+
+def upgrade(path: str, headers: str = "") -> bytes:
+    """Return the request that begins a handshake."""
+    key = base64.b64encode(os.urandom(16)).decode()
+    return (
+        f"GET {path} HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n"
+        f"Connection: Upgrade\r\nSec-WebSocket-Key: {key}\r\n"
+        f"Sec-WebSocket-Version: 13\r\n{headers}\r\n".encode()
+    )
+
+
+def parse(data: bytes) -> tuple[int, bytes, bytes] | None:
+    """Return the opcode and payload of the first frame, and what follows it, once it is there."""
+    if len(data) < 2:
+        return None
+    length, start = data[1] & 0x7F, 2
+    if length == 126:
+        start = 4
+        length = int.from_bytes(data[2:4], "big")
+    elif length == 127:
+        start = 10
+        length = int.from_bytes(data[2:10], "big")
+    end = start + length
+    if len(data) < start or len(data) < end:
+        return None
+    return data[0] & 0x0F, data[start:end], data[end:]
 
 
 def frame(opcode: int, payload: bytes = b"", *, fin: bool = True) -> bytes:
@@ -158,6 +174,17 @@ def frame(opcode: int, payload: bytes = b"", *, fin: bool = True) -> bytes:
     else:
         head = struct.pack("!BBQ", first, 0x80 | 127, length)
     return head + bytes(4) + payload
+
+
+def cut_off(peer: socket.socket) -> None:
+    """Let nothing that is sent to this TCP socket arrive, as if its host were off the network.
+
+    A socket filter that passes no byte makes the kernel drop each packet before TCP sees it:
+    there is no ACK and no RST, ever. The socket has to stay open and send nothing (Linux).
+    """
+    return_0 = ctypes.create_string_buffer(struct.pack("HBBI", 0x06, 0, 0, 0))  # BPF_RET | BPF_K
+    program = struct.pack("HL", 1, ctypes.addressof(return_0))
+    peer.setsockopt(socket.SOL_SOCKET, 26, program)  # SO_ATTACH_FILTER
 
 
 def close_code(payload: bytes) -> tuple[int, str]:

@@ -2,11 +2,14 @@ from __future__ import annotations
 
 import logging
 import queue
+import ssl
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 
 from asgi_keepalive import KeepaliveMiddleware
 from asgi_keepalive.extension import Application
@@ -52,6 +55,27 @@ class Reports:
 @pytest.fixture
 def reports() -> Reports:
     return Reports()
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[ssl.SSLContext, Path]:
+    """What a client trusts, and the file that uvicorn reads."""
+    authority = trustme.CA()
+    context = ssl.create_default_context()
+    authority.configure_trust(context)
+    path = tmp_path_factory.mktemp("tls") / "server.pem"
+    authority.issue_cert("localhost").private_key_and_cert_chain_pem.write_to_path(path)
+    return context, path
+
+
+@pytest.fixture
+def tls(certificate: tuple[ssl.SSLContext, Path]) -> ssl.SSLContext:
+    return certificate[0]
+
+
+@pytest.fixture
+def tls_config(certificate: tuple[ssl.SSLContext, Path]) -> dict[str, str]:
+    return {"ssl_certfile": str(certificate[1])}
 
 
 @pytest.fixture

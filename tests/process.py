@@ -75,10 +75,10 @@ class Process:
             else:
                 return
 
-    def terminate(self) -> float:
-        """Send SIGTERM, and return how long the process took to exit, in seconds."""
+    def terminate(self, sig: signal.Signals = signal.SIGTERM) -> float:
+        """Send a signal, and return how long the process took to exit, in seconds."""
         began = time.monotonic()
-        self.popen.send_signal(signal.SIGTERM)
+        self.popen.send_signal(sig)
         self.popen.wait(timeout=30)
         return time.monotonic() - began
 
@@ -98,5 +98,5 @@ def started(*command: str, **environment: str) -> Iterator[Process]:
             pipe.close()
 
 
-def uvicorn(*flags: str) -> list[str]:
-    return [sys.executable, "-m", "uvicorn", "tests.app:app", "--port", "PORT", *flags]
+def uvicorn(*flags: str, app: str = "tests.app:app") -> list[str]:
+    return [sys.executable, "-m", "uvicorn", app, "--port", "PORT", *flags]

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import uvicorn
 
@@ -21,9 +21,11 @@ from asgi_keepalive.extension import Application
 class Server:
     """Serves an application on a free port."""
 
-    def __init__(self, app: Application, *, loop: str, ws: Any, **config: Any) -> None:
+    def __init__(
+        self, app: Application, *, loop: str, ws: Any, address: str = "127.0.0.1", **config: Any
+    ) -> None:
         self.records: list[logging.LogRecord] = []
-        self.socket = socket.create_server(("127.0.0.1", 0))
+        self.socket = socket.create_server((address, 0))
         self.port: int = self.socket.getsockname()[1]
         self.config = uvicorn.Config(
             app, loop=loop, ws=ws, lifespan="off", log_config=None, **config
@@ -95,12 +97,37 @@ def wait_until(condition: Callable[[], Any], timeout: float = 10) -> None:
         time.sleep(0.005)
 
 
+class KernelSocket(NamedTuple):
+    """What the kernel holds of one connection, on the server's side.
+
+    Attributes:
+        state: As /proc/net/tcp writes it.
+        unsent: Bytes that the client has not acknowledged; a FIN counts as one.
+        orphaned: Whether there is no descriptor for it any more.
+    """
+
+    client_port: int
+    state: str
+    unsent: int
+    orphaned: bool
+
+
 def kernel_sockets(server_port: int, client_port: int) -> list[tuple[str, int]]:
-    """Return state and unsent bytes of what the kernel holds on the server's side (Linux)."""
+    """Return state and unsent bytes of what the kernel holds on the server's side (Linux).
+
+    It holds it in the network namespace that the thread is in.
+    """
+    found = all_kernel_sockets(server_port)
+    return [(one.state, one.unsent) for one in found if one.client_port == client_port]
+
+
+def all_kernel_sockets(server_port: int) -> list[KernelSocket]:
+    """Return what the kernel holds for all clients together."""
     found = []
-    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+    for line in Path("/proc/thread-self/net/tcp").read_text().splitlines()[1:]:
         fields = line.split()
         local, remote = (int(field.rpartition(":")[2], 16) for field in fields[1:3])
-        if (local, remote) == (server_port, client_port):
-            found.append((fields[3], int(fields[4].partition(":")[0], 16)))
-    return [one for one in found if one[0] != "06"]  # TIME_WAIT holds nothing
+        if local == server_port and fields[3] not in {"06", "0A"}:  # not TIME_WAIT, not LISTEN
+            unsent = int(fields[4].partition(":")[0], 16)
+            found.append(KernelSocket(remote, fields[3], unsent, orphaned=fields[9] == "0"))
+    return found

@@ -7,6 +7,7 @@ import errno
 import socket
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -28,8 +29,14 @@ from .fake_loop import elapsed, fake_loop, in_no_time, ticks
 class FakeTransport(asyncio.Transport):
     """Notes what is done to it; `buffered` bytes wait to be sent."""
 
-    def __init__(self, *, can_write_eof: bool = True, buffered: int = 0) -> None:
-        super().__init__({"peername": ("192.0.2.1", 50000), "socket": socket.socket()})
+    def __init__(
+        self,
+        *,
+        can_write_eof: bool = True,
+        buffered: int = 0,
+        sock: socket.socket | None = None,
+    ) -> None:
+        super().__init__({"peername": ("192.0.2.1", 50000), "socket": sock or socket.socket()})
         self.calls: list[tuple[str, float]] = []
         self.written = b""
         self.buffered = buffered
@@ -124,10 +131,12 @@ class TestClose:
     async def test_tls_has_no_half_close(self) -> None:
         for close in BoundedTransport.close, BoundedTransport.linger:
             transport = FakeTransport(can_write_eof=False, buffered=1)
-            close(bounded(transport))
+            one = bounded(transport)
+            close(one)
             assert transport.calls == [("resume_reading", elapsed()), ("close", elapsed())]
             await asyncio.sleep(2)
             assert len(transport.calls) == 2
+            one.lost()
 
     @in_no_time
     async def test_shutdown_of_the_server_does_not_wait_for_a_lingering_peer(self) -> None:
@@ -157,6 +166,7 @@ class TestClose:
         one.close()
         assert one.hurry() is True
         assert len(transport.calls) == 2
+        one.lost()
 
     @in_no_time
     async def test_shutdown_of_the_server_while_the_connection_is_open(self) -> None:
@@ -294,6 +304,33 @@ class TestClose:
             _ = one.unknown
 
 
+class TestReadingOnHold:
+    @in_no_time
+    async def test_nobody_resumes_it(self) -> None:
+        transport = FakeTransport()
+        one = bounded(transport)
+        one.hold_reading()
+        one.resume_reading()
+        one.pause_reading()
+        assert [call for call, _ in transport.calls] == ["pause_reading"]
+        one.release_reading()
+        one.resume_reading()
+        one.pause_reading()
+        assert [call for call, _ in transport.calls][1:] == ["resume_reading", "pause_reading"]
+
+    @in_no_time
+    async def test_of_a_connection_that_is_closing(self) -> None:
+        """What the peer still sends is read, and discarded, whoever wants to pause that."""
+        transport = FakeTransport()
+        one = bounded(transport)
+        one.linger()
+        calls = transport.calls.copy()
+        one.hold_reading()
+        one.release_reading()
+        one.pause_reading()
+        assert transport.calls == calls
+
+
 class TestEndOfFile:
     """The peer has shut down its side; an event loop would give up the descriptor."""
 
@@ -339,10 +376,37 @@ class TestEndOfFile:
         assert transport.calls == [("resume_reading", 0), ("abort", 3)]
 
     @in_no_time
+    async def test_nothing_more_is_written(self) -> None:
+        ended: list[float] = []
+        transport = FakeTransport()
+        one = BoundedTransport(
+            transport, fake_loop(), lambda: None, lambda: ended.append(elapsed())
+        )
+        one.eof_received()
+        one.write(b"after")
+        assert one.is_closing()
+        assert ended == [0]
+        assert transport.written == b""
+
+    @in_no_time
+    async def test_ends_a_linger_once_everything_is_acknowledged(self) -> None:
+        """There is nothing left to linger for, but no end of file will come again."""
+        transport = FakeTransport(buffered=1)
+        bounded(transport).linger()
+        discard: Any = transport.protocol
+        assert discard.eof_received() is True
+        await asyncio.sleep(1)
+        transport.buffered = 0
+        await asyncio.sleep(2 * POLL)
+        assert [call for call, _ in transport.calls] == ["resume_reading", "write_eof", "close"]
+
+    @in_no_time
     async def test_of_tls(self) -> None:
         transport = FakeTransport(can_write_eof=False, buffered=1)
-        assert bounded(transport).eof_received() is False
+        one = bounded(transport)
+        assert one.eof_received() is False
         assert transport.calls == []
+        one.lost()
 
 
 @pytest.fixture
@@ -355,20 +419,78 @@ def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
         yield near, far
 
 
+def fill(sock: socket.socket) -> int:
+    """Send until the kernel takes no more; return how many bytes it took."""
+    sock.setblocking(False)
+    sent = 0
+    with suppress(BlockingIOError):
+        while True:
+            sent += sock.send(bytes(65536))
+    return sent
+
+
+def drain(sock: socket.socket) -> None:
+    """Receive until the peer's end of file."""
+    while sock.recv(65536):
+        pass
+
+
 class TestWhatTheKernelHolds:
     def test_nothing(self, pair: tuple[socket.socket, socket.socket]) -> None:
         assert unacknowledged(pair[0]) == 0
 
     def test_what_the_peer_has_no_room_for(self, pair: tuple[socket.socket, socket.socket]) -> None:
         near, _ = pair
-        near.setblocking(False)
-        sent = 0
-        try:
-            while True:
-                sent += near.send(bytes(65536))
-        except BlockingIOError:
-            pass
+        sent = fill(near)
         assert 0 < unacknowledged(near) < sent
+
+    @in_no_time
+    async def test_a_close_waits_for_it(self, pair: tuple[socket.socket, socket.socket]) -> None:
+        near, far = pair
+        far.setblocking(False)
+        fill(near)
+        transport = FakeTransport(sock=near)
+        bounded(transport).close()
+        await asyncio.sleep(1)
+        assert [call for call, _ in transport.calls] == ["resume_reading", "write_eof"]
+        while unacknowledged(near):
+            with suppress(BlockingIOError):
+                far.recv(65536)
+        await asyncio.sleep(2 * POLL)
+        assert transport.calls[-1][0] == "close"
+
+    @in_no_time
+    @pytest.mark.parametrize("reads", [False, True])
+    async def test_tls_that_closes_its_descriptor(
+        self, pair: tuple[socket.socket, socket.socket], reads: bool
+    ) -> None:
+        near, far = pair
+        left = fill(near)
+        one = bounded(FakeTransport(can_write_eof=False, sock=near))
+        one.eof_received()
+        near.close()
+        one.lost()
+        await asyncio.sleep(1)
+        if reads:
+            while left:
+                left -= len(far.recv(65536))
+            await asyncio.sleep(2 * POLL)
+            assert far.recv(65536) == b""
+        else:
+            await asyncio.sleep(2 + POLL)
+            with pytest.raises(ConnectionResetError):
+                drain(far)
+
+    @in_no_time
+    async def test_tls_that_has_closed_its_descriptor(
+        self, pair: tuple[socket.socket, socket.socket]
+    ) -> None:
+        near, far = pair
+        near.close()
+        one = bounded(FakeTransport(can_write_eof=False, sock=near))
+        one.eof_received()
+        one.lost()
+        assert far.recv(1) == b""
 
     def test_peer_that_reset_the_connection(
         self, pair: tuple[socket.socket, socket.socket]

@@ -21,7 +21,7 @@ from .server import Server, kernel_sockets, wait_until
 INTERVAL = 0.2
 TIMEOUT = 0.3
 CLOSE_TIMEOUT = 0.5
-LATE = 0.5
+LATE = 1.0
 """How much later than promised, in seconds, a loaded machine may be."""
 
 FAILED = {"type": "websocket.disconnect", "code": 1011, "reason": "keepalive ping timeout"}

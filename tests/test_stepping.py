@@ -310,14 +310,6 @@ class TestRelease:
         assert elapsed() == 0
 
     @in_no_time
-    async def test_wrapper_that_lets_others_go_first(self) -> None:
-        async def server() -> str:
-            await asyncio.sleep(0)
-            return "result"
-
-        assert poll(server()) == "result"
-
-    @in_no_time
     async def test_server_that_cannot_be_stopped(self) -> None:
         async def server(future: asyncio.Future[Any]) -> None:
             with suppress(asyncio.CancelledError):

@@ -5,18 +5,21 @@ close_notify of a silent TLS peer, and where the buffer is empty gives the descr
 with it the only means against megabytes that the kernel still holds for a dead peer. So every
 close is bounded by an abort, and while the peer has not acknowledged everything the descriptor
 is kept: the sending side is shut down, and what arrives is read and discarded until the peer's
-FIN. RFC 6455 7.1.1 describes this clean closure.
+FIN. RFC 6455 7.1.1 describes this clean closure. TLS has no half-close, and its transports close
+their descriptor at the peer's FIN at the latest, so of that a duplicate is kept.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import socket
 import struct
 import sys
 from array import array
 from collections.abc import Callable
+from math import inf
 from typing import Any
 
 if sys.platform != "win32":
@@ -43,6 +46,8 @@ class BoundedTransport:
     __slots__ = (
         "_abort_timer",
         "_closing",
+        "_deadline",
+        "_duplicate",
         "_eof_written",
         "_lingering",
         "_loop",
@@ -76,6 +81,8 @@ class BoundedTransport:
         self._on_end = on_end
         self._abort_timer: asyncio.TimerHandle | None = None
         self._poll_timer: asyncio.TimerHandle | None = None
+        self._deadline = inf
+        self._duplicate: socket.socket | None = None
         self._closing = False
         self._lingering = False
         self._eof_written = False
@@ -158,6 +165,18 @@ class BoundedTransport:
         self._stop_writing()
         return False
 
+    def hold_reading(self) -> None:
+        """Read nothing until `release_reading`, whoever resumes."""
+        if not self.is_closing():
+            self.pause_reading()
+            self.pause_reading = self.resume_reading = _ignore
+
+    def release_reading(self) -> None:
+        """From now on reading can be resumed, which remains to be done."""
+        if not self.is_closing():
+            self.pause_reading = self._transport.pause_reading
+            self.resume_reading = self._transport.resume_reading
+
     def _stop_writing(self) -> None:
         self.write = self.pause_reading = self.resume_reading = _ignore
         self.is_closing = _yes
@@ -167,6 +186,9 @@ class BoundedTransport:
         """Abort TCP at the latest in `timeout` seconds; the first such call counts."""
         if self._abort_timer is None and not self._lost:
             self._abort_timer = self._loop.call_later(timeout, self.abort)
+            self._deadline = self._loop.time() + timeout
+            if not self._transport.can_write_eof():
+                self._duplicate = duplicate(self._transport.get_extra_info("socket"))
             self._on_closing()
 
     def abort(self) -> None:
@@ -181,6 +203,8 @@ class BoundedTransport:
         for timer in self._abort_timer, self._poll_timer:
             if timer is not None:
                 timer.cancel()
+        if self._duplicate is not None:
+            close_once_acknowledged(self._duplicate, self._loop, self._deadline)
 
 
 class _Discard(asyncio.Protocol):
@@ -215,6 +239,27 @@ def unacknowledged(sock: socket.socket) -> int:
     except (OSError, ValueError):  # not TCP, or closed already
         return 0
     return size[0]
+
+
+def duplicate(sock: socket.socket) -> socket.socket | None:
+    """Return another descriptor of the same connection; the last one closed closes it."""
+    try:
+        return socket.socket(fileno=os.dup(sock.fileno()))
+    except OSError:  # it is closed already, or there are too many descriptors
+        return None
+
+
+def close_once_acknowledged(
+    sock: socket.socket, loop: asyncio.AbstractEventLoop, deadline: float
+) -> None:
+    """Close a socket when the peer has acknowledged everything; at the deadline with RST."""
+    overdue = loop.time() >= deadline
+    if overdue:
+        reset_on_close(sock)
+    if overdue or not unacknowledged(sock):
+        sock.close()
+    else:
+        loop.call_later(POLL, close_once_acknowledged, sock, loop, deadline)
 
 
 def reset_on_close(sock: socket.socket) -> None:
