@@ -30,10 +30,15 @@ TOUCHED = (
 """The undocumented attributes on which this module rests."""
 
 
+TURN = 64
+"""Frames that are read before others have their turn."""
+
+
 class KeepaliveProtocol(shared.extended(WebSocketProtocol)):  # type: ignore[misc]
     """Serves the `websocket.ping` extension, which `docs/extension.md` specifies."""
 
     _behind = False
+    _in_turn = 0
     _drain_waiter: asyncio.Future[None] | None
 
     async def asgi_send(self, message: Event) -> None:
@@ -43,6 +48,13 @@ class KeepaliveProtocol(shared.extended(WebSocketProtocol)):  # type: ignore[mis
         frame = await super().read_frame(max_size)
         if frame.opcode == Opcode.PONG:
             self.extension.pong(bytes(frame.data))
+        elif frame.opcode == Opcode.CLOSE:
+            # The answer to it may have to wait for a peer that reads nothing any more.
+            self.transport.abort_after(self.transport.close_timeout)
+        self._in_turn += 1
+        if self._in_turn == TURN:
+            self._in_turn = 0
+            await asyncio.sleep(0)
         return frame
 
     # The task that reads waits while as many messages as this are unread.
@@ -54,7 +66,7 @@ class KeepaliveProtocol(shared.extended(WebSocketProtocol)):  # type: ignore[mis
         behind = self._behind
         if unread >= limit or unread_bytes >= MAX_BYTES:
             behind = True
-        elif unread <= limit // 2 and unread_bytes <= MAX_BYTES // 2:
+        elif unread <= limit / 2 and unread_bytes <= MAX_BYTES / 2:
             behind = False
         if behind is not self._behind:
             self._behind = behind
@@ -70,6 +82,8 @@ class KeepaliveProtocol(shared.extended(WebSocketProtocol)):  # type: ignore[mis
         if self._paused and not self.connection_lost_waiter.done():
             if self._drain_waiter is None:
                 self._drain_waiter = self.loop.create_future()
+                # Perhaps nobody waits any more when it fails, and asyncio would log that.
+                self._drain_waiter.add_done_callback(asyncio.Future.exception)
             await asyncio.shield(self._drain_waiter)
         else:
             await super()._drain_helper()

@@ -14,6 +14,7 @@ from typing import Any
 
 from ...extension import Event
 from . import shared
+from .turns import taking_turns
 
 MAX_BYTES = 2**20
 """Reading pauses once this much is unread, and resumes at half."""
@@ -48,6 +49,13 @@ class ReadAheadQueue(asyncio.Queue[Any]):
         self._bytes = 0
         self._paused = False
 
+    def go_on(self) -> None:
+        """Let the transport read, unless too much is unread."""
+        if self._paused:
+            self._protocol.transport.pause_reading()
+        else:
+            self._protocol.transport.resume_reading()
+
     def _put(self, item: Event) -> None:
         self._queue.append(item)
         if item["type"] != "websocket.receive":
@@ -67,8 +75,8 @@ class ReadAheadQueue(asyncio.Queue[Any]):
         self._bytes -= size(item.get("text") or item.get("bytes") or b"")
         if (
             self._paused
-            and self._messages <= self._max_messages // 2
-            and self._bytes <= MAX_BYTES // 2
+            and self._messages <= self._max_messages / 2
+            and self._bytes <= MAX_BYTES / 2
         ):
             self._paused = False
             self._protocol.transport.resume_reading()
@@ -81,6 +89,7 @@ TOUCHED = (
     "close_sent",
     "conn",
     "disconnected",
+    "handle_ping",
     "handle_pong",
     "handshake_complete",
     "queue",
@@ -94,11 +103,30 @@ TOUCHED = (
 def reading_ahead(base: Any) -> Any:
     """Return a subclass of one of the two newer protocols that speaks the extension."""
 
-    class ReadingAhead(shared.extended(base)):  # type: ignore[misc]
+    class ReadingAhead(taking_turns(shared.extended(base))):  # type: ignore[misc]
+        # RFC 6455 5.5.3 lets an endpoint answer only the most recent Ping. So while the buffer is
+        # full one Pong waits: a peer that sends Pings and reads nothing must not fill the memory.
+        _pong = b""
+
         def extend(self) -> None:
             super().extend()
+            # uvloop's transport holds the method that it calls for what it has read.
+            self.transport.set_protocol(self)
             self.queue.__class__ = ReadAheadQueue
             self.queue.begin(self)
+
+        def go_on_reading(self) -> None:
+            self.queue.go_on()
+
+        def may_pong(self) -> bool:
+            """Whether a Pong can be written now rather than wait."""
+            return self.writable.is_set() and not self.transport.is_closing()
+
+        def resume_writing(self) -> None:
+            super().resume_writing()
+            pong, self._pong = self._pong, b""
+            if pong and self.is_open():
+                self.transport.write(pong)
 
         # uvicorn's code finds reading paused already and leaves it alone: the queue sees to it.
         @property

@@ -5,13 +5,42 @@ from __future__ import annotations
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.frames import Frame
 
-from .reading import TOUCHED, reading_ahead
+from .reading import TOUCHED as READING_TOUCHED
+from .reading import reading_ahead
 
-__all__ = ["TOUCHED", "KeepaliveProtocol"]
+TOUCHED = (*READING_TOUCHED, "frames", "handle_cont")
+"""The undocumented attributes on which this module rests."""
+
+
+PONG = b"\x8a"
+"""How an unfragmented Pong frame begins (5.2)."""
+
+FRAGMENTS = 1024
+"""So many fragments are kept apart: an object for each may hold far more than its bytes."""
 
 
 class KeepaliveProtocol(reading_ahead(WebSocketsSansIOProtocol)):  # type: ignore[misc]
     """Serves the `websocket.ping` extension, which `docs/extension.md` specifies."""
+
+    frames: list[bytes]
+    _joined = 0  # of them, from many fragments each
+
+    def handle_ping(self) -> None:
+        if self.may_pong():
+            super().handle_ping()
+            return
+        for frame in self.conn.data_to_send():
+            if frame[:1] == PONG:
+                self._pong = frame
+            else:
+                self.transport.write(frame)  # the reply to a Close that came with the Ping
+
+    def handle_cont(self, event: Frame) -> None:
+        super().handle_cont(event)
+        self._joined = min(self._joined, len(self.frames))
+        if len(self.frames) - self._joined >= FRAGMENTS:
+            self.frames[self._joined :] = [b"".join(self.frames[self._joined :])]
+            self._joined += 1
 
     def handle_pong(self, event: Frame) -> None:
         self.extension.pong(bytes(event.data))

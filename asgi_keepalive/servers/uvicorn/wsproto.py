@@ -13,6 +13,12 @@ __all__ = ["TOUCHED", "KeepaliveProtocol"]
 class KeepaliveProtocol(reading_ahead(WSProtocol)):  # type: ignore[misc]
     """Serves the `websocket.ping` extension, which `docs/extension.md` specifies."""
 
+    def handle_ping(self, event: Ping) -> None:
+        if self.may_pong():
+            super().handle_ping(event)
+        else:
+            self._pong = self.conn.send(event.response())
+
     def handle_pong(self, event: Pong) -> None:
         self.extension.pong(bytes(event.payload))
         super().handle_pong(event)
