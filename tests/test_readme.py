@@ -1,4 +1,4 @@
-"""What the README shows is what happens."""
+"""What the README and the documentation show is what happens."""
 
 from __future__ import annotations
 
@@ -18,12 +18,14 @@ from .client import PING, PONG, TEXT, Client
 from .server import Server, running
 
 ROOT = Path(__file__).parent.parent
-README = (ROOT / "README.md").read_text()
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+README = PAGES[0].read_text()
 
 
 def code(containing: str) -> str:
     """Return the block of Python with this in it."""
-    [block] = [b for b in re.findall(r"```python\n(.*?)```", README, re.DOTALL) if containing in b]
+    text = "".join(page.read_text() for page in PAGES)
+    [block] = [b for b in re.findall(r"```python\n(.*?)```", text, re.DOTALL) if containing in b]
     return str(block)
 
 
@@ -78,6 +80,6 @@ def test_names_every_setting_and_every_public_name() -> None:
 
 
 def test_links_lead_somewhere() -> None:
-    for page in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))):
+    for page in PAGES:
         for link in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
             assert (page.parent / link).exists(), (page, link)
