@@ -1,0 +1,1 @@
+"""What keepalive costs, measured: `tox run -e bench`."""

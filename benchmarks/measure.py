@@ -1,0 +1,261 @@
+"""What one contender does: CPU time, memory, bytes on the wire, and how late it is."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+ROOT = Path(__file__).parents[1]
+
+SETTLE = 1.0
+"""Seconds after which new connections are idle."""
+
+CLIENTS = 10
+"""Connections that echo at the same time."""
+
+BURST = 200
+"""Messages that each of them sends in a round."""
+
+ROUND = 2.0
+"""Seconds for which idle connections are measured in a round."""
+
+MIDDLEWARE = "middleware, sansio"
+
+
+class Process:
+    """A process of this package, which listens to its standard input and runs on one core."""
+
+    def __init__(self, core: int, *arguments: str) -> None:
+        cores = sorted(os.sched_getaffinity(0))
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", *arguments],
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            bufsize=1,
+        )
+        self.pid = self._process.pid
+        os.sched_setaffinity(self.pid, {cores[core % len(cores)]})
+
+    def tell(self, line: str) -> None:
+        """Write a line to its standard input."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(line + "\n")
+
+    def hear(self) -> Any:
+        """Return the next line of its standard output, which is JSON."""
+        assert self._process.stdout is not None
+        return json.loads(self._process.stdout.readline())
+
+    def kill(self) -> None:
+        """End it at once."""
+        self._process.kill()
+        self._process.wait()
+
+
+class Server(Process):
+    """One contender."""
+
+    def __init__(self, name: str, loop: str, interval: float | None, timeout: float) -> None:
+        options = json.dumps(interval), json.dumps(timeout)
+        super().__init__(0, "benchmarks.contenders", name, loop, *options)
+        self.port: int = self.hear()
+
+    def cpu(self) -> float:
+        """Return the CPU time that it has used so far, in seconds (`schedstat`, see proc(5))."""
+        tasks = Path(f"/proc/{self.pid}/task").glob("*/schedstat")
+        return sum(int(task.read_text().split()[0]) for task in tasks) / 1e9
+
+    def memory(self) -> int:
+        """Return its anonymous resident memory in bytes."""
+        status = Path(f"/proc/{self.pid}/status").read_text()
+        [line] = [line for line in status.splitlines() if line.startswith("RssAnon:")]
+        return int(line.split()[1]) * 1024
+
+
+class Crowd(Process):
+    """The clients."""
+
+    def __init__(self) -> None:
+        super().__init__(1, "benchmarks.crowd")
+
+    def call(self, method: str, *arguments: object) -> Any:
+        """Call a method of `crowd.Crowd` there."""
+        self.tell(json.dumps([method, *arguments]))
+        return self.hear()
+
+
+class Entry(NamedTuple):
+    """A contender and its clients, each on a core of its own."""
+
+    server: Server
+    crowd: Crowd
+
+    def connect(self, count: int) -> None:
+        """Open so many connections more."""
+        self.crowd.call("connect", self.server.port, count)
+
+    def meter(self) -> tuple[float, int]:
+        """Return the server's CPU seconds so far, and the Pings that have come."""
+        return self.server.cpu(), self.crowd.call("count_pings")
+
+
+@contextmanager
+def contest(
+    names: Iterable[str], loop: str, interval: float | None = 20, timeout: float = 20
+) -> Iterator[dict[str, Entry]]:
+    """Run contenders at the same time, so that what disturbs one disturbs all."""
+    entries: dict[str, Entry] = {}
+    try:
+        for name in names:
+            entries[name] = Entry(Server(name, loop, interval, timeout), Crowd())
+        yield entries
+    finally:
+        for entry in entries.values():
+            entry.server.kill()
+            entry.crowd.kill()
+
+
+def echo(names: Iterable[str], loop: str, size: int, rounds: int) -> dict[str, list[float]]:
+    """Return the server's CPU seconds for one message of that size and its echo, each round.
+
+    The contenders take turns that last a tenth of a second or so.
+    """
+    found: dict[str, list[float]] = {name: [] for name in names}
+    with contest(found, loop) as entries:
+        for entry in entries.values():
+            entry.connect(CLIENTS)
+            entry.crowd.call("echo", size, BURST)
+        for _ in range(rounds):
+            for name, (server, crowd) in entries.items():
+                before = server.cpu()
+                crowd.call("echo", size, BURST)
+                found[name].append((server.cpu() - before) / (BURST * CLIENTS))
+    return found
+
+
+class Idle(NamedTuple):
+    """What connections cost that carry nothing but Pings and Pongs.
+
+    Attributes:
+        memory: Bytes a connection, in the server's process.
+        cpu: CPU seconds a cycle, each round.
+    """
+
+    memory: float
+    cpu: list[float]
+
+
+def idle(
+    names: Iterable[str], loop: str, connections: int, interval: float, rounds: int
+) -> dict[str, Idle]:
+    """Measure so many idle connections of each contender; a round takes `ROUND` seconds."""
+    found: dict[str, Idle] = {}
+    with contest(names, loop, interval) as entries:
+        for name, entry in entries.items():
+            entry.connect(CLIENTS)  # what the first ones load is not theirs
+            empty = entry.server.memory()
+            entry.connect(connections)
+            time.sleep(SETTLE)
+            found[name] = Idle((entry.server.memory() - empty) / connections, [])
+        time.sleep(2 * interval)
+        for _ in range(rounds):
+            before = {name: entry.meter() for name, entry in entries.items()}
+            time.sleep(ROUND)
+            for name, entry in entries.items():
+                cpu, cycles = (b - a for a, b in zip(before[name], entry.meter(), strict=True))
+                found[name].cpu.append(cpu / max(1, cycles))
+    return found
+
+
+def wire(connections: int = 100, seconds: float = 5) -> float:
+    """Return the bytes a cycle on the wire: of Ethernet, IP and TCP too, and acknowledgements."""
+    with contest([MIDDLEWARE], "uvloop", interval=1) as entries:
+        [entry] = entries.values()
+        entry.connect(connections)
+        time.sleep(SETTLE)
+        cycles, sent = entry.crowd.call("count_pings"), bytes_on_loopback()
+        time.sleep(seconds)
+        cycles, sent = entry.crowd.call("count_pings") - cycles, bytes_on_loopback() - sent
+        return float(sent / max(1, cycles))
+
+
+def bytes_on_loopback() -> int:
+    """Return how many bytes went through the loopback interface so far."""
+    [line] = [
+        line
+        for line in Path("/proc/net/dev").read_text().splitlines()
+        if line.startswith("    lo:")
+    ]
+    return int(line.split()[1])
+
+
+QUIET = 5.0
+"""Seconds of nothing but Pings and Pongs before an outage."""
+
+
+class Outage(NamedTuple):
+    """What happened when half of the clients fell silent at once. Times are in seconds.
+
+    Attributes:
+        share: CPU seconds a second, before the outage.
+        stall: How late the server's event loop was at worst.
+        unreported: How many silent connections the application was never told about.
+        early: How early a timeout was at worst; 0 if none was.
+        late: How late a timeout was at worst.
+        lost: How many connections of clients that answered were closed.
+        echo: The slowest echo on a living connection.
+        clients_stall: How late the clients' event loop was; by so much may a timeout that was
+            on time look early.
+    """
+
+    share: float
+    stall: float
+    unreported: int
+    early: float
+    late: float
+    lost: int
+    echo: float
+    clients_stall: float
+
+
+def outage(
+    name: str, loop: str, connections: int, interval: float = 1, timeout: float = 2
+) -> Outage:
+    """Let half of the connections fall silent."""
+    with contest([name], loop, interval, timeout) as entries:
+        [entry] = entries.values()
+        server, crowd = entry
+        entry.connect(connections)
+        time.sleep(SETTLE + 2 * interval)
+        server.tell("watch")
+        time.sleep(2 * interval)
+        before = server.cpu()
+        time.sleep(QUIET)
+        share = (server.cpu() - before) / QUIET
+        seen = crowd.call("fall_silent", connections // 2, interval + timeout + SETTLE)
+        server.tell("report")
+        report = server.hear()
+    late = [
+        report["ends"][name] - pinged_at - timeout
+        for name, pinged_at in seen["pinged_at"].items()
+        if name in report["ends"]
+    ]
+    return Outage(
+        share=share,
+        stall=report["stall"],
+        unreported=connections // 2 - len(late),
+        early=max(0.0, -min(late, default=0.0)),
+        late=max(late, default=0.0),
+        lost=seen["lost"],
+        echo=seen["echo"],
+        clients_stall=seen["stall"],
+    )
