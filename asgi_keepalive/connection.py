@@ -14,19 +14,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import random
 import time
 from math import inf
 
 from . import report
 from .exceptions import KeepaliveTimeout, PingTimeout
-from .extension import AcceptExtra, Event, FailEvent, PingEvent, Receive, Scope, Send
-from .heartbeat import Expire, Heartbeat, Ping, SendPing
+from .extension import AcceptExtra, Event, Scope, Send, Server
+from .heartbeat import EARLY, Expire, Heartbeat, Ping, SendPing
 from .report import logger
 from .settings import Settings
 from .stall import StallWatch
 from .state import Keepalive
-from .stepping import Released, Suspended, call, poll, run_at_once
+from .stepping import Released, Suspended, call, poll
 
 CODE = 1011
 REASON = "keepalive ping timeout"
@@ -37,11 +38,10 @@ class Connection:
 
     Args:
         scope: The connection's ASGI scope, read for the log.
-        receive: The `receive` given to the middleware.
         send: The `send` given to the middleware. The application's messages go through it, so
             that whatever stands between the middleware and the server keeps seeing them.
-        extended_send: A `send` that speaks the extension: the same one, or one closer to the
-            server that passes the application's accept and close on to it.
+        server: What speaks the extension; its `send` passes the application's accept and close
+            on to the other one.
         settings: The settings to begin with.
     """
 
@@ -49,14 +49,13 @@ class Connection:
         "__weakref__",
         "_calls",
         "_drained",
-        "_extended_send",
         "_heartbeat",
         "_loop",
         "_paused_since",
         "_pings",
-        "_receive",
         "_scope",
         "_send",
+        "_server",
         "_timer",
         "_timer_at",
         "_watch",
@@ -67,23 +66,21 @@ class Connection:
     def __init__(
         self,
         scope: Scope,
-        receive: Receive,
         send: Send,
-        extended_send: Send,
+        server: Server,
         settings: Settings,
     ) -> None:
         self.keepalive = Keepalive(settings, self)
         self.timed_out = False
         self._scope = scope
-        self._receive = receive
+        self._calls: list[Suspended] = []  # blocked in the server
         self._send = send
-        self._extended_send = extended_send
+        self._server = server
         self._loop = asyncio.get_running_loop()
         self._heartbeat = Heartbeat(settings)
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = inf
         self._watch: StallWatch | None = None
-        self._calls: list[Suspended] = []  # blocked in the server
         self._drained = False  # after a failure: the server has nothing more to receive
         self._paused_since: float | None = None  # when the server stopped reading ahead
         self._pings: dict[bytes, asyncio.Future[float]] = {}  # manual ones, by payload
@@ -95,7 +92,10 @@ class Connection:
         if self.timed_out:
             return self._receive_what_is_left()
         try:
-            event: Event = await call(self._receive(), self._calls)
+            receiving = self._server.receive()
+            event: Event = await (
+                receiving if self._server.ends_calls else call(receiving, self._calls)
+            )
         except Exception:
             if not self.timed_out:
                 raise
@@ -112,14 +112,14 @@ class Connection:
             raise KeepaliveTimeout(self.keepalive)
         kind = event.get("type")
         if kind == "websocket.accept":
-            sending = self._extended_send({**event, **self._accept_extra()})
+            sending = self._server.send({**event, **self._accept_extra()})
         elif kind == "websocket.close":
             self._stop()
-            sending = self._extended_send(event)
+            sending = self._server.send(event)
         else:
             sending = self._send(event)
         try:
-            await call(sending, self._calls)
+            await (sending if self._server.ends_calls else call(sending, self._calls))
         except asyncio.CancelledError:
             if kind == "websocket.accept":
                 self._start()  # the server accepts all the same
@@ -167,7 +167,7 @@ class Connection:
         """Return what the server has ready; once it has nothing more, the disconnect."""
         if not self._drained:
             with contextlib.suppress(Exception):  # NotReady, or the server's own
-                event: Event = poll(self._receive())
+                event: Event = poll(self._server.receive())
                 if event["type"] != "websocket.disconnect":
                     return event
         return self._disconnect()
@@ -215,6 +215,11 @@ class Connection:
                 return
             self._timer.cancel()
         now = time.monotonic()
+        # Rather than at a deadline, wake when the next Ping may be due: the Pong most often comes
+        # before, and then it leaves the timer alone.
+        next_ping_at = self._heartbeat.next_ping_at
+        if now < next_ping_at - EARLY < wake_at:
+            wake_at = next_ping_at
         self._timer_at = max(now, wake_at)
         self._timer = self._loop.call_later(self._timer_at - now, self._tick)
 
@@ -233,18 +238,14 @@ class Connection:
         self._arm()
 
     def _write(self, ping: Ping) -> None:
-        event: PingEvent = {
-            "type": "websocket.ping",
-            "bytes": ping.payload,
-            "on_pong": self._on_pong,
-        }
         try:
-            run_at_once(self._extended_send(event), self._loop)
+            self._server.ping(ping.payload, self._on_pong)
         except OSError:  # the connection is closing
             self._stop()
             return
         self._heartbeat.written(ping, time.monotonic())
-        logger.debug("%s: Ping %s", self, ping.payload.hex())
+        if logger.isEnabledFor(logging.DEBUG):
+            logger.debug("%s: Ping %s", self, ping.payload.hex())
 
     def _expire(self, ping: Ping, now: float) -> None:
         answer = self._pings[ping.payload]  # as long as it is manual somebody waits for it
@@ -253,14 +254,8 @@ class Connection:
 
     def _fail(self, ping: Ping, now: float) -> None:
         """Fail the connection (RFC 6455 7.1.7) and release the application at once."""
-        event: FailEvent = {
-            "type": "websocket.close",
-            "code": CODE,
-            "reason": REASON,
-            "timeout": self.keepalive.close_timeout,
-        }
         try:
-            run_at_once(self._extended_send(event), self._loop)
+            self._server.fail(CODE, REASON, self.keepalive.close_timeout)
         except OSError:  # it is closing for another reason, which the server tells
             self._stop()
             return
@@ -291,12 +286,17 @@ class Connection:
         if not acknowledged:
             return
         self.keepalive._latency = self._heartbeat.latency
-        logger.debug("%s: Pong %s", self, payload.hex())
+        if logger.isEnabledFor(logging.DEBUG):
+            logger.debug("%s: Pong %s", self, payload.hex())
+        if self._pings:
+            self._answer(acknowledged, now)
+        self._arm()
+
+    def _answer(self, acknowledged: list[Ping], now: float) -> None:
         for ping in acknowledged:
             answer = self._pings.get(ping.payload)
             if answer is not None and not answer.done():
                 answer.set_result(max(0.0, now - ping.sent_at))
-        self._arm()
 
     def _on_read_paused(self, paused: bool, now: float) -> None:
         self._paused_since = now if paused else None

@@ -7,7 +7,7 @@ with a few more keys; their values are Python objects, so it serves a server in 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any, Literal, NotRequired, Protocol, TypedDict
+from typing import Any, Literal, NamedTuple, NotRequired, Protocol, TypedDict
 
 EXTENSION = "websocket.ping"
 """The key in `scope["extensions"]`."""
@@ -55,3 +55,22 @@ class FailEvent(TypedDict):
     code: int
     reason: NotRequired[str]
     timeout: float
+
+
+class Server(NamedTuple):
+    """What a connection calls on its server's side, in whichever way that speaks the extension.
+
+    Attributes:
+        receive: ASGI's.
+        send: ASGI's, which understands the extension's keys of accept and close.
+        ping: The extension's *Ping*, with its payload.
+        fail: The extension's *Fail*, with code, reason and timeout.
+        ends_calls: Whether `fail` ends every `receive`, and every `send` of the application, that
+            is waiting or comes later.
+    """
+
+    receive: Receive
+    send: Send
+    ping: Callable[[bytes, OnPong], None]
+    fail: Callable[[int, str, float], None]
+    ends_calls: bool = False

@@ -41,21 +41,21 @@ class Ping:
     put_off: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class SendPing:
     """Write this Ping, then tell `Heartbeat.written`."""
 
     ping: Ping
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Expire:
     """This manual Ping was not answered in time."""
 
     ping: Ping
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Fail:
     """This Ping was not answered in time: fail the connection (RFC 6455 7.1.7)."""
 
@@ -102,18 +102,17 @@ class Heartbeat:
     @property
     def wake_at(self) -> float:
         """When to call `tick` next; infinity if never."""
-        due = self._due
+        wake_at = self.next_ping_at if self._awaited is None else inf
         for ping in self._pings:
-            due = min(due, ping.deadline)
-        return due
+            if ping.deadline < wake_at:
+                wake_at = ping.deadline
+        return wake_at
 
     @property
-    def _due(self) -> float:
-        """When the next keepalive Ping is due."""
+    def next_ping_at(self) -> float:
+        """When the next keepalive Ping is due, provided that no Pong is awaited by then."""
         interval = self.settings.ping_interval
-        if not self.is_open or interval is None or self._awaited is not None:
-            return inf
-        return self._pinged_at + interval
+        return self._pinged_at + interval if self.is_open and interval is not None else inf
 
     def tick(self, now: float, payload: bytes, caught_up_at: float) -> list[Command]:
         """Say what is to be done at `now`.
@@ -138,7 +137,7 @@ class Heartbeat:
             else:
                 self.close()
                 return [Fail(ping)]
-        if now >= self._due - EARLY:
+        if self._awaited is None and now >= self.next_ping_at - EARLY:
             commands.append(SendPing(self._sent(payload, now, manual=False)))
         return commands
 
@@ -177,15 +176,12 @@ class Heartbeat:
 
     def pong(self, payload: bytes, now: float) -> list[Ping]:
         """Take in a Pong; return the Pings it acknowledges, the one it answers last."""
-        for ping in self._pings:
+        for count, ping in enumerate(self._pings, 1):
             if ping.payload == payload:
-                break
-        else:
-            return []
-        count = self._pings.index(ping) + 1
-        acknowledged = self._pings[:count]
-        del self._pings[:count]
-        if self._awaited in acknowledged:
-            self._awaited = None
-        self.latency = max(0.0, now - ping.sent_at)
-        return acknowledged
+                acknowledged = self._pings[:count]
+                del self._pings[:count]
+                if self._awaited in acknowledged:
+                    self._awaited = None
+                self.latency = max(0.0, now - ping.sent_at)
+                return acknowledged
+        return []

@@ -74,12 +74,12 @@ class KeepaliveMiddleware:
             outer._configure(self.settings)
             await self.app(scope, receive, send)
             return
-        extended_send = extend(scope, receive, send)
-        if extended_send is None:
+        server = extend(scope, receive, send)
+        if server is None:
             self._warn()
             await self.app(_with(scope, Keepalive(self.settings)), receive, send)
             return
-        connection = Connection(scope, receive, send, extended_send, self.settings)
+        connection = Connection(scope, send, server, self.settings)
         try:
             await self.app(_with(scope, connection.keepalive), connection.receive, connection.send)
         except KeepaliveTimeout as error:
@@ -99,12 +99,12 @@ class KeepaliveMiddleware:
 
 def _with(scope: Scope, keepalive: Keepalive) -> Scope:
     """Return the application's scope: with its `Keepalive`, without the extension."""
-    scope = {**scope}
     if scope.get("state") is None:
-        scope["state"] = {}
+        scope = {**scope, "state": {}}
     scope["state"][KEY] = keepalive
     if EXTENSION in (scope.get("extensions") or {}):
-        scope["extensions"] = {k: v for k, v in scope["extensions"].items() if k != EXTENSION}
+        rest = {k: v for k, v in scope["extensions"].items() if k != EXTENSION}
+        scope = {**scope, "extensions": rest}
     return scope
 
 

@@ -573,23 +573,23 @@ class TestAttach:
     async def test_to_one_of_uvicorns_own(self, original: Any, module: Any) -> None:
         protocol, _ = connected(original)
         protocol.scope = {}
-        assert attach(protocol, unused) is not None
+        assert attach(protocol, unused, unused) is not None
         assert type(protocol) is module.KeepaliveProtocol
 
     @in_no_time
     async def test_a_second_time(self, original: Any, module: Any) -> None:
         protocol, _ = connected(original)
         protocol.scope = {}
-        attach(protocol, unused)
+        attach(protocol, unused, unused)
         extension = protocol.extension
-        assert attach(protocol, unused) is not None
+        assert attach(protocol, unused, unused) is not None
         assert protocol.extension is extension
 
     @in_no_time
     async def test_declines_if_an_attribute_is_missing(self, original: Any, module: Any) -> None:
         protocol, transport = connected(original)
         assert not hasattr(protocol, "scope")  # as it has not been asked for anything yet
-        assert attach(protocol, unused) is None
+        assert attach(protocol, unused, unused) is None
         assert type(protocol) is original
         assert protocol.transport is transport
 
@@ -600,9 +600,9 @@ class TestAttach:
         protocol, _ = connected(original)
         protocol.scope = {}
         monkeypatch.setattr(module, "TOUCHED", (*module.TOUCHED, "renamed"))
-        assert attach(protocol, unused) is None
+        assert attach(protocol, unused, unused) is None
         protocol.renamed = None
-        assert attach(protocol, unused) is not None
+        assert attach(protocol, unused, unused) is not None
 
     @in_no_time
     async def test_declines_a_subclass(self, original: Any, module: Any) -> None:
@@ -610,7 +610,7 @@ class TestAttach:
         mine = type("Mine", (original,), {})
         protocol, _ = connected(mine)
         protocol.scope = {}
-        assert attach(protocol, unused) is None
+        assert attach(protocol, unused, unused) is None
         assert type(protocol) is mine
 
     @in_no_time
@@ -623,7 +623,7 @@ class TestAttach:
         monkeypatch.setitem(sys.modules, module.__name__, None)
         _module.cache_clear()
         try:
-            assert attach(protocol, unused) is None
+            assert attach(protocol, unused, unused) is None
         finally:
             _module.cache_clear()
 
@@ -689,15 +689,20 @@ async def test_a_subclass_of_the_extended_protocol_declares_the_extension_itself
     mine = type("Mine", (sansio.KeepaliveProtocol,), {})
     protocol, _ = connected(mine)
     scope: Any = {"extensions": {"websocket.ping": {}}}
-    assert attach(protocol, unused) is None
-    assert extend(scope, protocol.receive, protocol.send) == protocol.send
+    assert attach(protocol, unused, unused) is None
+    server = extend(scope, protocol.receive, protocol.send)
+    assert server is not None
+    assert (server.receive, server.send) == (protocol.receive, protocol.send)
 
 
 class TestExtend:
     @in_no_time
     async def test_declared_by_the_server(self) -> None:
         scope: Any = {"type": "websocket", "extensions": {"websocket.ping": {}}}
-        assert extend(scope, unused, unused) is unused
+        server = extend(scope, unused, unused)
+        assert server is not None
+        assert server[:2] == (unused, unused)
+        assert not server.ends_calls
 
     @pytest.mark.parametrize("extensions", [{}, {"extensions": None}, {"extensions": {}}])
     @in_no_time
@@ -719,9 +724,11 @@ class TestExtend:
         protocol, _ = connected(WebSocketsSansIOProtocol)
         protocol.scope = {}
         calls = {"receive": protocol.receive, "send": protocol.send, hidden: unused}
-        send = extend({"type": "websocket"}, **calls)
-        assert send is not None
-        assert send not in (unused, protocol.send)
+        server = extend({"type": "websocket"}, **calls)
+        assert server is not None
+        assert server.send not in (unused, protocol.send)
+        assert server.receive == calls["receive"]
+        assert not server.ends_calls  # as what hides it may do anything
         assert type(protocol) is sansio.KeepaliveProtocol
 
     @in_no_time

@@ -530,6 +530,22 @@ class TestNothingLeftBehind:
         assert fake_loop().timers() == []
 
     @in_no_time
+    async def test_pong_leaves_the_timer_alone(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A timer more for each Pong would be much of what a cycle costs."""
+
+        def call_later(delay: float, callback: Any, *args: Any) -> asyncio.TimerHandle:
+            callbacks.append(callback.__name__)
+            return original(delay, callback, *args)
+
+        callbacks: list[str] = []
+        original = fake_loop().call_later
+        monkeypatch.setattr(fake_loop(), "call_later", call_later)
+        server, _ = await accepted(pong_after=1)
+        await asyncio.sleep(105)
+        assert len(server.pinged_at) == 5
+        assert callbacks.count("_tick") == 1 + 5
+
+    @in_no_time
     async def test_end_of_one_connection_leaves_the_loops_timer_to_the_others(self) -> None:
         """Even if it ends in several ways at once."""
         await accepted()

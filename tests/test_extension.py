@@ -31,8 +31,9 @@ FAIL = {"type": "websocket.close", "code": 4000, "reason": "why", "timeout": 0.5
 
 def test_ping_and_fail(ws: str, loop: str, reports: Reports) -> None:
     async def app(scope: Any, receive: Any, send: Any) -> None:
-        extended = extend(scope, receive, send)
-        assert extended is not None
+        extending = extend(scope, receive, send)
+        assert extending is not None
+        extended = extending.send
         pongs: list[Any] = []
         for event in ping(b"", pongs), FAIL:
             with pytest.raises(OSError, match="not open"):  # before accept
@@ -77,8 +78,9 @@ def test_callback_hears_of_the_end_once(ws: str, loop: str, reports: Reports, en
     pongs: list[Any] = []
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
-        extended = extend(scope, receive, send)
-        assert extended is not None
+        extending = extend(scope, receive, send)
+        assert extending is not None
+        extended = extending.send
         await accept(receive, extended)
         await extended(ping(b"first", []))
         await extended(ping(b"second", pongs))

@@ -12,11 +12,18 @@ from typing import Any
 
 import pytest
 
-from asgi_keepalive import ConnectionClosed, KeepaliveTimeout, PingTimeout, get_keepalive
+from asgi_keepalive import (
+    ConnectionClosed,
+    KeepaliveMiddleware,
+    KeepaliveTimeout,
+    PingTimeout,
+    get_keepalive,
+)
+from asgi_keepalive.servers.uvicorn import sansio, wsproto
 
 from .client import BINARY, CLOSE, PING, PONG, TEXT, Client, close_code, frame
 from .conftest import Reports, Serve
-from .server import Server, kernel_sockets, wait_until
+from .server import Server, kernel_sockets, running, wait_until
 
 INTERVAL = 0.2
 TIMEOUT = 0.3
@@ -390,6 +397,52 @@ class TestOnlyARealPong:
             client.send(PONG, wrong)
             assert reports.get() == FAILED
             client.expect(CLOSE)  # rather than a second Ping
+
+    @pytest.mark.parametrize("before", [2, 6, 10])
+    def test_part_of_a_message_that_looks_like_a_pong(
+        self, serve: Serve, reports: Reports, before: int
+    ) -> None:
+        """Nor is the message any the worse for it."""
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await accept(receive, send)
+            reports.put((await receive())["bytes"])
+            reports.put(get_keepalive(scope).latency)
+            await receive()
+
+        server = serve(app, ping_timeout=10)
+        with Client(server.port).open() as client:
+            pong = frame(PONG, client.expect(PING))
+            head = bytes([0x82, 0x80 + 20, 0, 0, 0, 0])[:before].ljust(before, b"x")
+            message = (head + pong).ljust(6 + 20, b"x")
+            for part in message[:before], pong, message[before + len(pong) :]:
+                client.socket.sendall(part)
+                time.sleep(0.1)  # so that each part is a read of its own
+            mask, payload = message[2:6], message[6:]
+            unmasked = bytes(byte ^ mask[n % 4] for n, byte in enumerate(payload))
+            assert reports.get() == unmasked
+            assert reports.get() is None
+
+    @pytest.mark.parametrize("module", [sansio, wsproto])
+    def test_pong_that_comes_alone_is_not_parsed_by_the_library(
+        self, loop: str, module: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        parsed: list[Any] = []
+        monkeypatch.setattr(module.KeepaliveProtocol, "handle_pong", lambda *a: parsed.append(a))
+        app = KeepaliveMiddleware(echo, ping_interval=0.02, ping_timeout=5)
+        ws = "wsproto" if module is wsproto else "websockets-sansio"
+        with (
+            running(Server(app, ws=ws, loop=loop)) as server,
+            Client(server.port).open() as client,
+        ):
+            for _ in range(5):
+                client.send(PONG, client.expect(PING))
+            assert parsed == []
+            ping = frame(PONG, client.expect(PING))
+            for part in ping[:7], ping[7:]:
+                client.socket.sendall(part)
+                time.sleep(0.1)
+            assert len(parsed) == 1
 
     def test_late_pong_changes_nothing(self, serve: Serve, reports: Reports) -> None:
         async def app(scope: Any, receive: Any, send: Any) -> None:

@@ -6,7 +6,13 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from asgi_keepalive.servers.uvicorn.turns import LARGEST_SLICE, SMALLEST_SLICE, TURN, taking_turns
+from asgi_keepalive.servers.uvicorn.turns import (
+    LARGEST_SLICE,
+    PONG_SIZE,
+    SMALLEST_SLICE,
+    TURN,
+    taking_turns,
+)
 
 from .fake_loop import fake_loop, in_no_time, ticks
 
@@ -51,6 +57,9 @@ class Base:
         self.loop.stall(len(data) * self._seconds_per_byte)
         self.on_data()
 
+    def take_pong(self, data: bytes) -> bool:
+        return data.startswith(PONG)
+
     def go_on_reading(self) -> None:
         assert not self.transport.held
         self.resumed += 1
@@ -63,7 +72,21 @@ def protocol(seconds_per_byte: float) -> Any:
 DATA = bytes(range(256)) * 1024
 
 
+PONG = b"Pong"
+
+
 class TestTurns:
+    @in_no_time
+    async def test_pong_that_comes_alone_is_not_parsed(self) -> None:
+        one = protocol(1e-6)
+        for alone in PONG + bytes(PONG_SIZE - len(PONG)), bytes(PONG_SIZE), PONG:
+            one.data_received(alone)
+        assert one.sizes == [PONG_SIZE, len(PONG)]
+        one.data_received(DATA)  # which takes several turns
+        one.data_received(PONG + bytes(PONG_SIZE - len(PONG)))
+        await ticks(1000)
+        assert one.parsed.endswith(PONG + bytes(PONG_SIZE - len(PONG)))
+
     @in_no_time
     async def test_what_is_quick_is_parsed_at_once_in_large_slices(self) -> None:
         one = protocol(1e-9)

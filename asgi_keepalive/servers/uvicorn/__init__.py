@@ -15,7 +15,7 @@ import importlib
 from types import ModuleType
 from typing import Any
 
-from ...extension import Send
+from ...extension import Receive, Send, Server
 
 MODULES = {
     "uvicorn.protocols.websockets.websockets_sansio_impl": "sansio",
@@ -25,17 +25,17 @@ MODULES = {
 """The module here for each module there that defines a protocol."""
 
 
-def attach(protocol: Any, send: Send) -> Send | None:
+def attach(protocol: Any, receive: Receive, send: Send) -> Server | None:
     """Make a connection speak the extension.
 
     Args:
         protocol: What uvicorn's `send` or `receive` is bound to.
+        receive: Where the application's events come from.
         send: Where the application's own events go.
 
     Returns:
-        A `send` that speaks the extension, or `None` if the protocol is not one of uvicorn's
-        three or its inside is not what is expected: its own type changed by a subclass, or
-        attributes missing.
+        What speaks the extension, or `None` if the protocol is not one of uvicorn's three or its
+        inside is not what is expected: its own type changed by a subclass, or attributes missing.
     """
     module = _module(type(protocol).__module__)
     if module is None:
@@ -45,7 +45,16 @@ def attach(protocol: Any, send: Send) -> Send | None:
             return None
         protocol.__class__ = module.KeepaliveProtocol
         protocol.extend()
-    return functools.partial(protocol.extension.send, send)
+    extension = protocol.extension
+    is_direct = all(getattr(call, "__self__", None) is protocol for call in (receive, send))
+    own = protocol.own_receive() if is_direct else None
+    return Server(
+        receive=own or receive,
+        send=functools.partial(extension.send, send),
+        ping=extension.ping,
+        fail=extension.fail,
+        ends_calls=own is not None,
+    )
 
 
 @functools.cache

@@ -12,12 +12,19 @@ from collections import deque
 from math import inf
 from typing import Any
 
-from ...extension import Event
+from ...extension import Event, Receive
 from . import shared
 from .turns import taking_turns
 
 MAX_BYTES = 2**20
 """Reading pauses once this much is unread, and resumes at half."""
+
+
+PING = 0x89
+"""The first byte of a Ping frame (RFC 6455 5.2)."""
+
+PONG = b"\x8a\x84"
+"""How a Pong frame begins that is masked and has four bytes of payload."""
 
 
 def size(data: str | bytes) -> int:
@@ -33,21 +40,85 @@ def max_unread(protocol: Any) -> float:
     return inf if limit is None else max(1, limit)
 
 
-class ReadAheadQueue(asyncio.Queue[Any]):
-    """A protocol's queue of events that pauses its transport when too much is unread.
+class ReadAheadQueue:
+    """Takes the place of a protocol's queue, and pauses its transport when too much is unread.
 
-    A queue becomes one by being given this class, then `begin`.
+    Not an `asyncio.Queue`: that is written in Python too, and on every connection it keeps an
+    event and two more deques than are needed, 2 KiB.
     """
 
-    _queue: deque[Any]  # with _put and _get what asyncio.Queue lets a subclass use
+    __slots__ = ("_bytes", "_getters", "_items", "_last", "_max_messages", "_paused", "_protocol")
 
-    def begin(self, protocol: Any) -> None:
-        """Begin to count what is unread."""
+    def __init__(self, protocol: Any) -> None:
         self._protocol = protocol
         self._max_messages = max_unread(protocol)
-        self._messages = 0
+        self._items: deque[tuple[Event, int]] = deque()  # with their sizes
         self._bytes = 0
         self._paused = False
+        self._getters: list[asyncio.Future[None]] = []
+        self._last: Event | None = None
+
+    def empty(self) -> bool:
+        """Always false: uvicorn asks only whether to resume reading, which is not its business."""
+        return False
+
+    def put_nowait(self, item: Event) -> None:
+        """Add an event."""
+        if self._last is not None:
+            return
+        is_message = item["type"] == "websocket.receive"
+        unread = size(item.get("bytes") or item.get("text") or b"") if is_message else 0
+        self._items.append((item, unread))
+        self._bytes += unread
+        if (
+            is_message
+            and not self._paused
+            and (len(self._items) >= self._max_messages or self._bytes >= MAX_BYTES)
+        ):
+            self._paused = True
+            self._protocol.transport.pause_reading()
+            self._protocol.extension.read_paused(True)
+        self._wake()
+
+    async def get(self) -> Event:
+        """Return the next event; wait for it."""
+        while not self._items:
+            if self._last is not None:
+                return self._last
+            getter = self._protocol.loop.create_future()
+            self._getters.append(getter)
+            try:
+                await getter
+            except BaseException:
+                if self._items:  # perhaps woken for it, and given up at once
+                    self._wake()
+                raise
+            finally:
+                self._getters.remove(getter)
+        item, unread = self._items.popleft()
+        self._bytes -= unread
+        if self._paused:
+            self._resume()
+        return item
+
+    def end(self, last: Event) -> None:
+        """Nothing more will come but this event, however often it is asked for."""
+        self._last = last
+        for getter in self._getters:
+            if not getter.done():
+                getter.set_result(None)
+
+    def _wake(self) -> None:
+        for getter in self._getters:
+            if not getter.done():
+                getter.set_result(None)
+                break
+
+    def _resume(self) -> None:
+        if len(self._items) <= self._max_messages / 2 and self._bytes <= MAX_BYTES / 2:
+            self._paused = False
+            self._protocol.transport.resume_reading()
+            self._protocol.extension.read_paused(False)
 
     def go_on(self) -> None:
         """Let the transport read, unless too much is unread."""
@@ -55,33 +126,6 @@ class ReadAheadQueue(asyncio.Queue[Any]):
             self._protocol.transport.pause_reading()
         else:
             self._protocol.transport.resume_reading()
-
-    def _put(self, item: Event) -> None:
-        self._queue.append(item)
-        if item["type"] != "websocket.receive":
-            return
-        self._messages += 1
-        self._bytes += size(item.get("text") or item.get("bytes") or b"")
-        if not self._paused and (self._messages >= self._max_messages or self._bytes >= MAX_BYTES):
-            self._paused = True
-            self._protocol.transport.pause_reading()
-            self._protocol.extension.read_paused(True)
-
-    def _get(self) -> Event:
-        item: Event = self._queue.popleft()
-        if item["type"] != "websocket.receive":
-            return item
-        self._messages -= 1
-        self._bytes -= size(item.get("text") or item.get("bytes") or b"")
-        if (
-            self._paused
-            and self._messages <= self._max_messages / 2
-            and self._bytes <= MAX_BYTES / 2
-        ):
-            self._paused = False
-            self._protocol.transport.resume_reading()
-            self._protocol.extension.read_paused(False)
-        return item
 
 
 TOUCHED = (
@@ -107,13 +151,34 @@ def reading_ahead(base: Any) -> Any:
         # RFC 6455 5.5.3 lets an endpoint answer only the most recent Ping. So while the buffer is
         # full one Pong waits: a peer that sends Pings and reads nothing must not fill the memory.
         _pong = b""
+        queue: Any
 
         def extend(self) -> None:
             super().extend()
             # uvloop's transport holds the method that it calls for what it has read.
             self.transport.set_protocol(self)
-            self.queue.__class__ = ReadAheadQueue
-            self.queue.begin(self)
+            queue, self.queue = self.queue, ReadAheadQueue(self)
+            while not queue.empty():
+                self.queue.put_nowait(queue.get_nowait())
+            # uvicorn finds reading paused already and leaves it alone: the queue sees to it.
+            self.read_paused = True
+
+        def own_receive(self) -> Receive | None:
+            own: Receive = self.queue.get
+            return own
+
+        def take_pong(self, data: bytes) -> bool:
+            """Take a Pong frame in place of the library, whose parser is most of what it costs."""
+            if (
+                not data.startswith(PONG)
+                or not self.extension.awaits_pong
+                or self.ping_interval is not None  # uvicorn's own keepalive awaits Pongs, too
+                or not self.is_between_frames()
+            ):
+                return False
+            payload = int.from_bytes(data[2:6]) ^ int.from_bytes(data[6:])
+            self.extension.pong(payload.to_bytes(4))
+            return True
 
         def go_on_reading(self) -> None:
             self.queue.go_on()
@@ -128,15 +193,6 @@ def reading_ahead(base: Any) -> Any:
             if pong and self.is_open():
                 self.transport.write(pong)
 
-        # uvicorn's code finds reading paused already and leaves it alone: the queue sees to it.
-        @property
-        def read_paused(self) -> bool:
-            return True
-
-        @read_paused.setter
-        def read_paused(self, value: bool) -> None:
-            pass
-
         async def send(self, message: Event) -> None:
             if message["type"] == "websocket.send":
                 await super().send(message)
@@ -146,13 +202,19 @@ def reading_ahead(base: Any) -> Any:
         async def accepted(self) -> None:
             pass
 
+        def write_ping(self, payload: bytes) -> None:
+            # Not by way of the library: a control frame is two bytes and its payload (5.2).
+            if len(payload) > 125:
+                raise ValueError(f"a Ping carries at most 125 bytes, not {len(payload)}")
+            self.transport.write(bytes((PING, len(payload))) + payload)
+
         def is_open(self) -> bool:
             return self.handshake_complete and not (self.close_sent or self.transport.is_closing())
 
         def failed(self, code: int, reason: str) -> None:
             """The Close frame has been written: let a pending `receive` end."""
             self.close_sent = True
-            self.queue.put_nowait({"type": "websocket.disconnect", "code": code, "reason": reason})
+            self.queue.end({"type": "websocket.disconnect", "code": code, "reason": reason})
 
         def end(self) -> None:
             self.disconnected = True

@@ -6,7 +6,7 @@ import asyncio
 import time
 from typing import Any, Protocol
 
-from ...extension import EXTENSION, AcceptExtra, Event, OnPong, OnReadPaused, Send
+from ...extension import EXTENSION, AcceptExtra, Event, OnPong, OnReadPaused, Receive, Send
 from ..closing import BoundedTransport
 
 
@@ -54,9 +54,9 @@ class Extension:
         """Carry out what belongs to the extension; pass the application's events to `send`."""
         kind = event["type"]
         if kind == "websocket.ping":
-            self._ping(event)
+            self.ping(event["bytes"], event["on_pong"])
         elif kind == "websocket.close" and "timeout" in event:
-            self._fail(event)
+            self.fail(event["code"], event.get("reason", ""), event["timeout"])
         elif kind == "websocket.close":
             # Its Close frame may have to wait for a peer that reads nothing any more.
             self._transport.abort_after(self._transport.close_timeout)
@@ -76,16 +76,18 @@ class Extension:
         if "on_read_paused" in event:
             self._on_read_paused = event["on_read_paused"]
 
-    def _ping(self, event: Event) -> None:
+    def ping(self, payload: bytes, on_pong: OnPong) -> None:
+        """Write a Ping frame."""
         self._must_be_open()
-        self._protocol.write_ping(event["bytes"])
-        self._on_pong = event["on_pong"]
+        self._protocol.write_ping(payload)
+        self._on_pong = on_pong
 
-    def _fail(self, event: Event) -> None:
+    def fail(self, code: int, reason: str, timeout: float) -> None:
+        """Fail the connection."""
         self._must_be_open()
         self._on_pong = self._on_read_paused = None
-        self._protocol.write_close(event["code"], event.get("reason", ""))
-        self._transport.close_timeout = event["timeout"]
+        self._protocol.write_close(code, reason)
+        self._transport.close_timeout = timeout
         self._transport.linger()
 
     def _must_be_open(self) -> None:
@@ -111,6 +113,11 @@ class Extension:
     def shutdown(self) -> bool:
         """The server wants to exit; return whether the connection is closing already."""
         return self._transport.hurry()
+
+    @property
+    def awaits_pong(self) -> bool:
+        """Whether somebody wants to know of Pongs."""
+        return self._on_pong is not None
 
     def connection_lost(self) -> None:
         """Nothing is left of the connection."""
@@ -140,6 +147,10 @@ def extended(base: Any) -> Any:
         def extend(self) -> None:
             """Begin to speak the extension."""
             self.extension = Extension(self)
+
+        def own_receive(self) -> Receive | None:
+            """Return a `receive` that ends with the connection, as `send` then does, or `None`."""
+            return None
 
         def connection_made(self, transport: asyncio.BaseTransport) -> None:
             super().connection_made(transport)

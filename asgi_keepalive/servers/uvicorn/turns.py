@@ -24,10 +24,16 @@ TURN = 0.002
 """Seconds after which others have their turn."""
 
 
+PONG_SIZE = 10
+"""Bytes of a frame that answers a Ping with four bytes of payload: head, mask and payload (5.2)."""
+
+
 def taking_turns(base: Any) -> Any:
     """Return a subclass of an extended protocol that parses what it receives in turns."""
 
     class TakingTurns(base):  # type: ignore[misc]
+        # As `take_pong(data)` it has what takes a Pong that has come alone, if it is one.
+
         _unparsed: bytes | memoryview = b""
         _slice = SMALLEST_SLICE
 
@@ -35,24 +41,36 @@ def taking_turns(base: Any) -> Any:
             if self._unparsed:
                 self._unparsed = memoryview(bytes(self._unparsed) + data)
             elif len(data) <= SMALLEST_SLICE:
-                super().data_received(data)
+                if len(data) != PONG_SIZE or not self.take_pong(data):
+                    base.data_received(self, data)  # quicker than super
+            elif len(data) <= self._slice:
+                self._parse(data)
             else:
                 self._unparsed = memoryview(data)
                 self._take_turn()
 
+        def _parse(self, data: bytes) -> float:
+            """Parse a slice; return when that was done, in monotonic seconds."""
+            began = time.monotonic()
+            base.data_received(self, data)
+            now = time.monotonic()
+            if now - began >= QUICK:
+                self._slice = SMALLEST_SLICE
+            elif self._slice < LARGEST_SLICE:
+                self._slice = min(2 * self._slice, LARGEST_SLICE)
+            return now
+
         def _take_turn(self) -> None:
-            began = now = time.monotonic()
+            over = time.monotonic() + TURN
+            now = 0.0
             while self._unparsed and not self.transport.is_closing():
-                if now - began > TURN:
+                if now > over:
                     self.transport.hold_reading()
                     self.loop.call_soon(self._take_next_turn)
                     return
                 data = bytes(self._unparsed[: self._slice])
                 self._unparsed = self._unparsed[self._slice :]
-                super().data_received(data)
-                before, now = now, time.monotonic()
-                larger = min(2 * self._slice, LARGEST_SLICE)
-                self._slice = larger if now - before < QUICK else SMALLEST_SLICE
+                now = self._parse(data)
             self._unparsed = b""
 
         def _take_next_turn(self) -> None:

@@ -19,12 +19,14 @@ class KeepaliveProtocol(reading_ahead(WSProtocol)):  # type: ignore[misc]
         else:
             self._pong = self.conn.send(event.response())
 
+    def is_between_frames(self) -> bool:
+        """Whether the library's parser waits for the first byte of a frame."""
+        decoder = self.conn.connection._proto._frame_decoder
+        return decoder.header is None and not decoder.buffer
+
     def handle_pong(self, event: Pong) -> None:
         self.extension.pong(bytes(event.payload))
         super().handle_pong(event)
-
-    def write_ping(self, payload: bytes) -> None:
-        self.transport.write(self.conn.send(Ping(payload=payload)))
 
     def write_close(self, code: int, reason: str) -> None:
         self.transport.write(self.conn.send(CloseConnection(code=code, reason=reason)))
