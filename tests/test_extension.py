@@ -73,6 +73,29 @@ def test_ping_and_fail(ws: str, loop: str, reports: Reports) -> None:
         assert reports.get() == pongs  # and no None after a Fail
 
 
+def test_servers_own_keepalive_hears_its_pongs(ws: str, loop: str, reports: Reports) -> None:
+    """Unless accept turns it off."""
+    pongs: list[Any] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        extending = extend(scope, receive, send)
+        assert extending is not None
+        await accept(receive, extending.send)
+        await extending.send(ping(b"mine", pongs))
+        reports.put(await receive())
+
+    config: Any = {"ws_ping_interval": 0.1, "ws_ping_timeout": 0.3}
+    with (
+        running(Server(app, ws=ws, loop=loop, **config)) as server,
+        Client(server.port).open() as client,
+    ):
+        client.answer(1)
+        client.send(TEXT, b"alive")
+        assert reports.get()["text"] == "alive"
+    assert pongs[0][0] == b"mine"
+    assert len([payload for payload, _ in pongs if payload]) > 5
+
+
 @pytest.mark.parametrize("end", ["application's close", "peer's close", "reset", "return"])
 def test_callback_hears_of_the_end_once(ws: str, loop: str, reports: Reports, end: str) -> None:
     pongs: list[Any] = []

@@ -444,6 +444,26 @@ class TestOnlyARealPong:
                 time.sleep(0.1)
             assert len(parsed) == 1
 
+    @pytest.mark.parametrize("module", [sansio, wsproto])
+    def test_library_that_is_different_inside(
+        self, loop: str, module: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def unknown(protocol: Any) -> bool:
+            raise AttributeError
+
+        monkeypatch.setattr(module.KeepaliveProtocol, "is_between_frames", unknown)
+        app = KeepaliveMiddleware(echo, ping_interval=0.02, ping_timeout=0.5)
+        ws = "wsproto" if module is wsproto else "websockets-sansio"
+        with (
+            running(Server(app, ws=ws, loop=loop)) as server,
+            Client(server.port).open() as client,
+        ):
+            client.answer(1)
+            client.send(TEXT, b"alive")
+            while (frame := client.receive())[0] == PING:
+                client.send(PONG, frame[1])
+            assert frame == (TEXT, b"alive")
+
     def test_late_pong_changes_nothing(self, serve: Serve, reports: Reports) -> None:
         async def app(scope: Any, receive: Any, send: Any) -> None:
             await accept(receive, send)
