@@ -16,6 +16,7 @@ from uvicorn.protocols.websockets.websockets_impl import WebSocketProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from uvicorn.protocols.websockets.wsproto_impl import WSProtocol
 from uvicorn.server import ServerState
+from websockets.protocol import State
 
 from asgi_keepalive import KeepaliveMiddleware, get_keepalive
 from asgi_keepalive.servers import extend
@@ -693,6 +694,18 @@ async def test_a_subclass_of_the_extended_protocol_declares_the_extension_itself
     server = extend(scope, protocol.receive, protocol.send)
     assert server is not None
     assert (server.receive, server.send) == (protocol.receive, protocol.send)
+
+
+@in_no_time
+async def test_close_that_comes_with_a_ping_is_answered_though_its_pong_must_wait() -> None:
+    protocol, transport = connected(sansio.KeepaliveProtocol)
+    protocol.pause_writing()
+    protocol.conn.state = State.OPEN
+    # As the library answers a Ping and a Close that came in one read.
+    protocol.conn.send_pong(b"ping")
+    protocol.conn.send_close(1000)
+    protocol.handle_ping()
+    assert transport.written == b"\x88\x02\x03\xe8"
 
 
 class TestExtend:
