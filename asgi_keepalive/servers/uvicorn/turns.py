@@ -12,7 +12,10 @@ import time
 from typing import Any
 
 SMALLEST_SLICE = 1024
-"""Bytes that are parsed at once where small frames make that slow; also to begin with."""
+"""Bytes that are parsed at once where small frames make that slow."""
+
+FIRST_SLICE = 8 * 1024
+"""Bytes that are parsed at once before anything is known."""
 
 LARGEST_SLICE = 20 * 1024
 """Bytes that are parsed at once where large frames make that quick."""
@@ -35,7 +38,7 @@ def taking_turns(base: Any) -> Any:
         # As `take_pong(data)` it has what takes a Pong that has come alone, if it is one.
 
         _unparsed: bytes | memoryview = b""
-        _slice = SMALLEST_SLICE
+        _slice = FIRST_SLICE
 
         def data_received(self, data: bytes) -> None:
             if self._unparsed:
