@@ -8,8 +8,10 @@ frame.
 from __future__ import annotations
 
 import json
+import socket
 import sys
 import threading
+from contextlib import suppress
 
 from ..client import TEXT, Client, frame
 
@@ -25,13 +27,19 @@ def main(port: int, opcode: int) -> None:
             while not came.endswith(ANSWER):
                 came.extend(flooding.socket.recv(2**20))
 
+        def answer() -> None:
+            with suppress(Exception):  # it ends when its socket is shut down
+                other.answer(60)
+
         reading = threading.Thread(target=read)
-        answering = threading.Thread(target=other.answer, args=(60,), daemon=True)
+        answering = threading.Thread(target=answer)
         reading.start()
         answering.start()
         flooding.socket.sendall(frame(opcode) * COUNT + frame(opcode, b"last"))
         flooding.send(TEXT, b"behind the flood")
         reading.join()
+        other.socket.shutdown(socket.SHUT_RDWR)
+        answering.join()
         print(json.dumps({"last": b"\x8a\x04last" in came}))
 
 
