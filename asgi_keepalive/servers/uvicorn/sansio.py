@@ -8,7 +8,16 @@ from websockets.frames import Frame, Opcode
 from .reading import TOUCHED as READING_TOUCHED
 from .reading import reading_ahead
 
-TOUCHED = (*READING_TOUCHED, "frames", "handle_cont")
+TOUCHED = (
+    *READING_TOUCHED,
+    "frames",
+    "handle_bytes",
+    "handle_close",
+    "handle_connect",
+    "handle_cont",
+    "handle_events",
+    "handle_text",
+)
 """The undocumented attributes on which this module rests."""
 
 

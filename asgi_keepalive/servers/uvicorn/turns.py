@@ -36,7 +36,6 @@ def taking_turns(base: Any) -> Any:
 
     class TakingTurns(base):  # type: ignore[misc]
         # As `take_pong(data)` it has what takes a Pong that has come alone, if it is one.
-
         _unparsed: bytes | memoryview = b""
         _slice = FIRST_SLICE
 
