@@ -76,7 +76,8 @@ def running(server: Server) -> Iterator[Server]:
     loggers = [logging.getLogger(name) for name in ("asgi_keepalive", "uvicorn.error", "asyncio")]
     for logger in loggers:
         logger.addHandler(handler)
-    logging.getLogger("asgi_keepalive").setLevel(logging.DEBUG)
+    level = loggers[0].level
+    loggers[0].setLevel(logging.DEBUG)
     server.thread.start()
     wait_until(lambda: server.uvicorn.started)
     try:
@@ -87,6 +88,7 @@ def running(server: Server) -> Iterator[Server]:
         server.socket.close()
         for logger in loggers:
             logger.removeHandler(handler)
+        loggers[0].setLevel(level)
 
 
 def wait_until(condition: Callable[[], Any], timeout: float = 10) -> None:
