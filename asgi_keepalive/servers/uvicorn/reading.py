@@ -14,6 +14,7 @@ from typing import Any
 
 from ...extension import Event, Receive
 from . import shared
+from .buffer import ReadingInto
 from .turns import taking_turns
 
 MAX_BYTES = 2**20
@@ -155,8 +156,10 @@ def reading_ahead(base: Any) -> Any:
 
         def extend(self) -> None:
             super().extend()
-            # uvloop's transport holds the method that it calls for what it has read.
-            self.transport.set_protocol(self)
+            if isinstance(self.loop, asyncio.BaseEventLoop) and self.transport.can_write_eof():
+                self.transport.set_protocol(ReadingInto(self))
+            else:  # uvloop's transport holds the method that it calls for what it has read
+                self.transport.set_protocol(self)
             queue, self.queue = self.queue, ReadAheadQueue(self)
             while not queue.empty():
                 self.queue.put_nowait(queue.get_nowait())
