@@ -220,15 +220,15 @@ class Connection:
         next_ping_at = self._heartbeat.next_ping_at
         if now < next_ping_at - EARLY < wake_at:
             wake_at = next_ping_at
-        self._timer_at = max(now, wake_at)
+        self._timer_at = wake_at if wake_at > now else now
         self._timer = self._loop.call_later(self._timer_at - now, self._tick)
 
     def _tick(self) -> None:
         self._timer = None
         now = time.monotonic()
         assert self._watch is not None  # _stop cancels the timer together with the watch
-        caught_up_at = self._watch.caught_up_at(now, self._timer_at)
-        for command in self._heartbeat.tick(now, _payload(), caught_up_at):
+        grace = self._watch.grace(now, self._timer_at)
+        for command in self._heartbeat.tick(now, _payload(), grace):
             if isinstance(command, SendPing):
                 self._write(command.ping)
             elif isinstance(command, Expire):

@@ -10,8 +10,8 @@ next Ping come in as arguments, commands come out. Its rules:
    that one as well (RFC 6455 5.5.3 lets a peer answer only the most recent Ping).
 3. A keepalive Ping still in flight `ping_timeout` seconds after it was written fails the
    connection. A manual Ping, one that the application asked for, only expires.
-4. A stalled event loop is not the peer's fault. While the loop is still catching up with what
-   piled up during a stall, a deadline is put off, once, until it has.
+4. A stalled event loop is not the peer's fault. A deadline that passes while the loop is still
+   catching up with what piled up during a stall is put off, once, by as long as that took.
 
 Everything a peer may do is legal input; nothing it does raises.
 """
@@ -114,23 +114,23 @@ class Heartbeat:
         interval = self.settings.ping_interval
         return self._pinged_at + interval if self.is_open and interval is not None else inf
 
-    def tick(self, now: float, payload: bytes, caught_up_at: float) -> list[Command]:
+    def tick(self, now: float, payload: bytes, grace: float) -> list[Command]:
         """Say what is to be done at `now`.
 
         Args:
             now: Monotonic seconds.
             payload: For the next Ping, should one be due: random, so that only its Pong matches.
-            caught_up_at: When the event loop will have caught up with its last stall; in the
-                past if it has.
+            grace: By how many seconds to put off a deadline, as the event loop stood still and
+                has not caught up yet; 0 if it has.
         """
         commands: list[Command] = []
         for ping in self._pings.copy():
             if now < ping.deadline:
                 continue
-            if now < caught_up_at and not ping.put_off:
+            if grace and not ping.put_off:
                 ping.put_off = True
                 timeout = ping.deadline - ping.sent_at
-                ping.deadline = min(caught_up_at, now + timeout)
+                ping.deadline = now + min(grace, timeout)
             elif ping.manual:
                 self._pings.remove(ping)
                 commands.append(Expire(ping))

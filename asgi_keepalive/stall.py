@@ -22,12 +22,13 @@ NOTICED = 0.005
 class StallWatch:
     """Watches one event loop for the connections that share it."""
 
-    __slots__ = ("_caught_up_at", "_due", "_loop", "_members", "_timer")
+    __slots__ = ("_caught_up_at", "_due", "_loop", "_members", "_stood_still", "_timer")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._members = 0
         self._caught_up_at = -inf
+        self._stood_still = 0.0
         self._look_again()
 
     @classmethod
@@ -46,20 +47,24 @@ class StallWatch:
             self._timer.cancel()
             del _watches[self._loop]
 
-    def caught_up_at(self, now: float, due: float = inf) -> float:
-        """When the loop will have had as long to catch up as it last stood still.
+    def grace(self, now: float, due: float = inf) -> float:
+        """For how long the loop last stood still, in seconds, and 0 once it has caught up.
+
+        It has as long to catch up as it stood still. A deadline that passes meanwhile is to be put
+        off by as long, rather than until then: thousands of them would then come all at once.
 
         Args:
             now: Monotonic seconds.
             due: When the caller's own timer should have fired.
         """
-        late = now - min(due, self._due)
-        if late > NOTICED:
-            self._caught_up_at = max(self._caught_up_at, now + late)
-        return self._caught_up_at
+        late = now - (due if due < self._due else self._due)
+        if late > NOTICED and now + late > self._caught_up_at:
+            self._caught_up_at = now + late
+            self._stood_still = late
+        return self._stood_still if now < self._caught_up_at else 0.0
 
     def _look(self) -> None:
-        self.caught_up_at(time.monotonic())
+        self.grace(time.monotonic())
         self._look_again()
 
     def _look_again(self) -> None:

@@ -23,8 +23,8 @@ from asgi_keepalive.heartbeat import (
 from asgi_keepalive.settings import Settings
 
 START = 1000.0
-UP_TO_DATE = -inf
-"""For `caught_up_at`: the event loop has not stood still."""
+UP_TO_DATE = 0.0
+"""For `grace`: the event loop has not stood still."""
 
 
 def opened(**settings: Any) -> Heartbeat:
@@ -247,49 +247,59 @@ class TestGivenUp:
 class TestStalledLoop:
     """Rule 4."""
 
-    def test_deadline_is_put_off_until_the_loop_has_caught_up(self) -> None:
+    def test_deadline_is_put_off_by_as_long_as_the_loop_stood_still(self) -> None:
         heartbeat = opened(ping_interval=20, ping_timeout=10)
         ping = keepalive_ping(heartbeat)
-        assert heartbeat.tick(START + 33, b"", START + 36) == []
+        assert heartbeat.tick(START + 33, b"", 3) == []
         assert ping.put_off
         assert heartbeat.wake_at == ping.deadline == START + 36
-        assert heartbeat.tick(START + 36, b"", START + 36) == [Fail(ping)]
+        assert heartbeat.tick(START + 36, b"", UP_TO_DATE) == [Fail(ping)]
 
-    def test_a_loop_that_has_just_caught_up_excuses_nothing(self) -> None:
+    def test_a_loop_that_has_caught_up_excuses_nothing(self) -> None:
         heartbeat = opened(ping_interval=20, ping_timeout=10)
         ping = keepalive_ping(heartbeat)
-        assert heartbeat.tick(START + 33, b"", START + 33) == [Fail(ping)]
+        assert heartbeat.tick(START + 33, b"", UP_TO_DATE) == [Fail(ping)]
         assert not ping.put_off
 
     def test_by_no_more_than_the_timeout(self) -> None:
         heartbeat = opened(ping_interval=20, ping_timeout=10)
         keepalive_ping(heartbeat)
-        assert heartbeat.tick(START + 100, b"", START + 170) == []
+        assert heartbeat.tick(START + 100, b"", 70) == []
         assert heartbeat.wake_at == START + 110
 
     def test_only_once(self) -> None:
         heartbeat = opened(ping_interval=20, ping_timeout=10)
         ping = keepalive_ping(heartbeat)
-        assert heartbeat.tick(START + 33, b"", START + 36) == []
-        assert heartbeat.tick(START + 50, b"", START + 60) == [Fail(ping)]
+        assert heartbeat.tick(START + 33, b"", 3) == []
+        assert heartbeat.tick(START + 50, b"", 10) == [Fail(ping)]
+
+    def test_deadlines_do_not_gather_at_one_instant(self) -> None:
+        """Thousands that come at once would make the loop stand still again."""
+        deadlines = []
+        for number in range(3):
+            heartbeat = opened(ping_interval=20, ping_timeout=10)
+            ping = keepalive_ping(heartbeat)
+            heartbeat.tick(START + 30 + number, b"", 5)
+            deadlines.append(ping.deadline)
+        assert deadlines == [START + 35, START + 36, START + 37]
 
     def test_a_deadline_that_has_not_passed_is_not_put_off(self) -> None:
         heartbeat = opened(ping_interval=20, ping_timeout=10)
         ping = keepalive_ping(heartbeat)
-        assert heartbeat.tick(START + 29, b"", START + 40) == []
+        assert heartbeat.tick(START + 29, b"", 11) == []
         assert not ping.put_off
         assert heartbeat.wake_at == START + 30
 
     def test_a_manual_ping_is_put_off_too(self) -> None:
         heartbeat = opened(ping_interval=None, ping_timeout=10)
         manual = heartbeat.ping(b"manual", START)
-        assert heartbeat.tick(START + 12, b"", START + 14) == []
+        assert heartbeat.tick(START + 12, b"", 2) == []
         assert heartbeat.pong(b"manual", START + 13) == [manual]
 
     def test_pong_after_the_stall_saves_the_connection(self) -> None:
         heartbeat = opened(ping_interval=20, ping_timeout=10)
         keepalive_ping(heartbeat)
-        heartbeat.tick(START + 33, b"", START + 36)
+        heartbeat.tick(START + 33, b"", 3)
         heartbeat.pong(b"ping", START + 34)
         assert heartbeat.is_open
         assert heartbeat.wake_at == START + 40
@@ -421,11 +431,10 @@ class ArbitraryEvents(RuleBasedStateMachine):
     @rule(delay=SECONDS, stood_still=st.just(0.0) | SECONDS)
     def tick(self, delay: float, stood_still: float) -> None:
         now = self.now
-        caught_up_at = now + stood_still if stood_still else -inf
         before = {ping: (ping.deadline, ping.put_off) for ping in self.in_flight}
         overdue = {ping for ping in self.in_flight if ping.deadline <= now}
         was_open = self.heartbeat.is_open
-        commands = self.heartbeat.tick(now, self.payload(), caught_up_at)
+        commands = self.heartbeat.tick(now, self.payload(), stood_still)
         assert was_open or not commands
         for command in commands:
             if isinstance(command, SendPing):
@@ -438,9 +447,9 @@ class ArbitraryEvents(RuleBasedStateMachine):
         for ping in before.keys() & set(self.in_flight):
             deadline, put_off = before[ping]
             if ping in overdue:  # it can only have been put off, for the first time
-                assert now < caught_up_at
+                assert stood_still
                 assert not put_off
-                put_off, deadline = True, min(caught_up_at, now + (deadline - ping.sent_at))
+                put_off, deadline = True, now + min(stood_still, deadline - ping.sent_at)
             assert (ping.deadline, ping.put_off) == (deadline, put_off)
 
     def sent(self, ping: Ping, delay: float) -> None:

@@ -80,7 +80,8 @@ class Extension:
         """Write a Ping frame."""
         self._must_be_open()
         self._protocol.write_ping(payload)
-        self._on_pong = on_pong
+        if on_pong != self._on_pong:  # a bound method is another object each time: keep the old one
+            self._on_pong = on_pong
 
     def fail(self, code: int, reason: str, timeout: float) -> None:
         """Fail the connection."""
