@@ -14,9 +14,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
 import logging
 import random
 import time
+from collections.abc import Callable
 from math import inf
 
 from . import report
@@ -48,6 +50,7 @@ class Connection:
     __slots__ = (
         "__weakref__",
         "_calls",
+        "_context",
         "_drained",
         "_heartbeat",
         "_loop",
@@ -56,6 +59,7 @@ class Connection:
         "_scope",
         "_send",
         "_server",
+        "_tick",
         "_timer",
         "_timer_at",
         "_watch",
@@ -80,6 +84,8 @@ class Connection:
         self._heartbeat = Heartbeat(settings)
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = inf
+        self._tick: Callable[[], None] = _nothing
+        self._context: contextvars.Context | None = None
         self._watch: StallWatch | None = None
         self._drained = False  # after a failure: the server has nothing more to receive
         self._paused_since: float | None = None  # when the server stopped reading ahead
@@ -159,6 +165,7 @@ class Connection:
     def end(self) -> None:
         """The application has returned: leave nothing behind."""
         self._stop()
+        self._tick = _nothing
         self.keepalive._link = None
 
     # Calls into the server.
@@ -190,6 +197,10 @@ class Connection:
             return  # accepted twice, or only after the application has returned
         self._heartbeat.open(time.monotonic())
         self._watch = StallWatch.join(self._loop)
+        # Made once, not for each timer: what thousands of connections make anew at each Ping,
+        # the garbage collector looks at all at once.
+        self._tick = self._on_timer
+        self._context = contextvars.copy_context()
         self._arm()
 
     def _stop(self) -> None:
@@ -221,9 +232,10 @@ class Connection:
         if now < next_ping_at - EARLY < wake_at:
             wake_at = next_ping_at
         self._timer_at = wake_at if wake_at > now else now
-        self._timer = self._loop.call_later(self._timer_at - now, self._tick)
+        delay = self._timer_at - now
+        self._timer = self._loop.call_later(delay, self._tick, context=self._context)
 
-    def _tick(self) -> None:
+    def _on_timer(self) -> None:
         self._timer = None
         now = time.monotonic()
         assert self._watch is not None  # _stop cancels the timer together with the watch
@@ -304,3 +316,7 @@ class Connection:
 
 def _payload() -> bytes:
     return random.getrandbits(32).to_bytes(4, "big")
+
+
+def _nothing() -> None:
+    pass

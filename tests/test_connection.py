@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import gc
 import logging
 import time
@@ -533,17 +534,21 @@ class TestNothingLeftBehind:
     async def test_pong_leaves_the_timer_alone(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """A timer more for each Pong would be much of what a cycle costs."""
 
-        def call_later(delay: float, callback: Any, *args: Any) -> asyncio.TimerHandle:
-            callbacks.append(callback.__name__)
-            return original(delay, callback, *args)
+        def call_later(delay: float, callback: Any, *args: Any, **keys: Any) -> asyncio.TimerHandle:
+            calls.append((callback, keys))
+            return original(delay, callback, *args, **keys)
 
-        callbacks: list[str] = []
+        calls: list[tuple[Any, Any]] = []
         original = fake_loop().call_later
         monkeypatch.setattr(fake_loop(), "call_later", call_later)
         server, _ = await accepted(pong_after=1)
         await asyncio.sleep(105)
         assert len(server.pinged_at) == 5
-        assert callbacks.count("_tick") == 1 + 5
+        own = [call for call in calls if call[0].__name__ == "_on_timer"]
+        assert len(own) == 1 + 5
+        # What is made anew for each is looked at, all at once, by the garbage collector.
+        assert len({id(callback) for callback, _ in own}) == 1
+        assert len({id(keys["context"]) for _, keys in own}) == 1
 
     @in_no_time
     async def test_end_of_one_connection_leaves_the_loops_timer_to_the_others(self) -> None:
@@ -624,9 +629,12 @@ class TestNothingLeftBehind:
         keepalive = app.keepalive
         app.returns()
         await server.task
-        del app, server
-        gc.collect()
+        for callbacks in server.sent + server.pings:
+            callbacks.clear()
+        gc.disable()  # it is not left to the garbage collector
+        del app, server, callbacks
         assert connection() is None
+        gc.enable()
         assert (keepalive.latency, keepalive.ping_interval) == (1, 20)
         with pytest.raises(ConnectionClosed, match=r"^the connection is not open$"):
             await keepalive.ping()
@@ -1120,6 +1128,29 @@ class TestLog:
                 "last latency unknown",
             )
         ]
+
+    @in_no_time
+    async def test_context_is_the_applications(self) -> None:
+        """A filter of the log may add what a context variable says, the request's name perhaps."""
+
+        def note(record: logging.LogRecord) -> bool:
+            seen.append(request.get("none"))
+            return True
+
+        request: contextvars.ContextVar[str] = contextvars.ContextVar("request")
+        seen: list[str] = []
+        request.set("application")
+        logger = logging.getLogger("asgi_keepalive")
+        logger.addFilter(note)
+        try:
+            server, app = await accepted(**TIMES, pong_after=1)
+            request.set("another")
+            await asyncio.sleep(100)
+            server.pong_after = None
+            await app.receive()
+        finally:
+            logger.removeFilter(note)
+        assert set(seen) == {"application"}
 
     @in_no_time
     async def test_failure_after_a_pong(self, caplog: pytest.LogCaptureFixture) -> None:
