@@ -15,7 +15,7 @@ from statistics import median, quantiles
 from typing import Any, NamedTuple
 
 from . import measure
-from .measure import MIDDLEWARE
+from .measure import MIDDLEWARE, Load
 
 LOOPS = ("uvloop", "asyncio")
 
@@ -79,11 +79,18 @@ class Row(NamedTuple):
 
 
 def compared(
-    measured: str, loop: str, rounds: dict[str, list[float]], limit: float
+    measured: str,
+    loop: str,
+    rounds: dict[str, list[float]],
+    limit: float,
+    other: list[float] | None = None,
 ) -> Iterable[Row]:
-    """Return a row of CPU time for each contender; the limit is this project's."""
+    """Return a row of CPU time for each contender; the limit is this project's.
+
+    A contender is compared with its `BASE`, if not with another.
+    """
     for name, seconds in rounds.items():
-        base = rounds[BASE[name]]
+        base = other or rounds[BASE[name]]
         ratios = [mine / other for mine, other in zip(seconds, base, strict=True)]
         low, _, high = quantiles(ratios, n=4)
         yield Row(
@@ -92,40 +99,41 @@ def compared(
             name,
             median(seconds) * 1e6,
             "us",
-            None if name == BASE[name] else median(ratios),
-            None if name == BASE[name] else (low, high),
+            None if base is seconds else median(ratios),
+            None if base is seconds else (low, high),
             limit if name.startswith("middleware") else None,
         )
 
 
-def echoes(loop: str, rounds: int) -> Iterable[Row]:
+def echoes(loop: str, launches: int) -> Iterable[Row]:
     """An echoed message."""
     limit = 1.0 if loop == "uvloop" else 0.75
     for size in 64, 16384:
         for names in MEASURED_TOGETHER:
-            seconds = measure.echo(names, loop, size, rounds)
+            seconds = measure.echo(names, loop, size, launches)
             yield from compared(f"echo of {size} B", loop, seconds, limit)
 
 
-def cycles(loop: str, rounds: int) -> Iterable[Row]:
+def cycles(loop: str, launches: int) -> Iterable[Row]:
     """A cycle of Ping and Pong, and memory, of idle connections."""
     for together in MEASURED_TOGETHER:
         names = [name for name in together if name != "no keepalive, sansio"]
-        idle = measure.idle(names, loop, connections=2000, interval=1, rounds=rounds // 4)
-        seconds = {name: found.cpu for name, found in idle.items()}
-        rows = list(compared("Ping and Pong, 2,000 idle", loop, seconds, 0.95))
-        yield from rows
-        if MIDDLEWARE in seconds and median(seconds[MIDDLEWARE]) > median(seconds["websockets"]):
-            print("MISSED: a cycle of Ping and Pong costs more than that of websockets")
-        for name, found in idle.items():
-            own = name.startswith("middleware")
-            more = found.memory - idle[BASE[name]].memory
-            yield Row("memory, idle", loop, name, found.memory / 1024, "KiB")
-            if own:
+        loads = [Load(name, connections=2000, interval=1) for name in names]
+        found = measure.idle(loads, loop, launches)
+        idle = {load.name: figures for load, figures in found.items()}
+        seconds = {name: figures.cpu for name, figures in idle.items()}
+        yield from compared("Ping and Pong, 2,000 idle", loop, seconds, 0.95)
+        if MIDDLEWARE in seconds:
+            own = {MIDDLEWARE: seconds[MIDDLEWARE]}
+            yield from compared("the same to websockets'", loop, own, 1.0, seconds["websockets"])
+        for name, figures in idle.items():
+            more = figures.memory - idle[BASE[name]].memory
+            yield Row("memory, idle", loop, name, figures.memory / 1024, "KiB")
+            if name.startswith("middleware"):
                 yield Row("memory above uvicorn's", loop, name, more / 1024, "KiB", limit=1.0)
 
 
-def scale(loop: str, rounds: int) -> Iterable[Row]:
+def scale(loop: str, launches: int) -> Iterable[Row]:
     """9,000 connections, of which half fall silent at once."""
     for name in MIDDLEWARE, "uvicorn, sansio", "websockets":
         found = measure.outage(name, loop, connections=9000)
@@ -147,23 +155,32 @@ def scale(loop: str, rounds: int) -> Iterable[Row]:
             yield Row(f"9,000: {what}", loop, name, count, "", limit=limit)
 
 
-def growth(loop: str, rounds: int) -> Iterable[Row]:
+def growth(loop: str, launches: int) -> Iterable[Row]:
     """What a connection costs when there are more, at the same 2,000 Pings a second."""
-    for name in MIDDLEWARE, "uvicorn, sansio":
-        first = 0.0
-        for connections in 100, 1000, 9000:
-            idle = measure.idle([name], loop, connections, connections / 2000, rounds // 4)
-            seconds = median(idle[name].cpu)
-            first = first or seconds
-            limit = 1.10 if name == MIDDLEWARE and connections > 100 else None
-            ratio = None if connections == 100 else seconds / first
+    loads = [Load(MIDDLEWARE, count, interval=count / 2000) for count in (100, 1000, 9000)]
+    found = measure.idle(loads, loop, launches)
+    first = found[loads[0]].cpu
+    for load, (memory, cpu) in found.items():
+        ratios = [mine / other for mine, other in zip(cpu, first, strict=True)]
+        low, _, high = quantiles(ratios, n=4)
+        measured = f"cycle, {load.connections:,} idle"
+        if load is loads[0]:
+            yield Row(measured, loop, load.name, median(cpu) * 1e6, "us")
+        else:
             yield Row(
-                f"cycle, {connections:,} idle", loop, name, seconds * 1e6, "us", ratio, None, limit
+                measured,
+                loop,
+                load.name,
+                median(cpu) * 1e6,
+                "us",
+                median(ratios),
+                (low, high),
+                limit=1.10,
             )
-            yield Row(f"memory, {connections:,} idle", loop, name, idle[name].memory / 1024, "KiB")
+        yield Row(f"memory, {load.connections:,} idle", loop, load.name, memory / 1024, "KiB")
 
 
-def wire(loop: str, rounds: int) -> Iterable[Row]:
+def wire(loop: str, launches: int) -> Iterable[Row]:
     """What a cycle puts on the wire."""
     yield Row("wire, a cycle", loop, MIDDLEWARE, measure.wire(), "B")
 
@@ -182,17 +199,21 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("parts", nargs="*", help=f"of {', '.join(PARTS)}; all unless given")
     parser.add_argument("--loop", choices=LOOPS, help="both unless given")
-    parser.add_argument("--rounds", type=int, default=40, help="of each figure (default: 40)")
+    parser.add_argument(
+        "--launches", type=int, default=4, help="of each contender, an even number (default: 4)"
+    )
     parser.add_argument("--json", type=Path, help="write the table there, too")
     parser.add_argument("--check", action="store_true", help="fail if a limit is missed")
     options = parser.parse_args(arguments)
     unknown = set(options.parts) - set(PARTS)
-    if unknown or options.rounds < 8:
-        parser.error(f"no such part: {', '.join(unknown)}" if unknown else "at least 8 rounds")
+    if unknown:
+        parser.error(f"no such part: {', '.join(unknown)}")
+    if options.launches < 2 or options.launches % 2:
+        parser.error("--launches: an even number")
     rows: list[Row] = []
     for part in options.parts or PARTS:
         for loop in [options.loop] if options.loop else LOOPS:
-            for row in PARTS[part](loop, options.rounds):
+            for row in PARTS[part](loop, options.launches):
                 rows.append(row)
                 print(row, flush=True)
     if options.json:

@@ -1,9 +1,13 @@
 """The servers that are compared, each in a process of its own.
 
 `python -m benchmarks.contenders NAME LOOP INTERVAL TIMEOUT` serves an echo on a free port of
-loopback with that keepalive, and writes the port. From the line `watch` to the line `report` on
-its standard input it watches how late its event loop is; then it writes, as JSON, the worst and
-the ends of connections. It exits when its input ends.
+loopback with that keepalive, and writes the port. It obeys the lines of its standard input:
+
+- `fill`: many connections are coming.
+- `watch`: they are there; look from now on how late the event loop is.
+- `report`: write, as JSON, how late it was at worst, and the ends of connections.
+
+It exits when its input ends.
 """
 
 from __future__ import annotations
@@ -191,11 +195,14 @@ async def main(name: str, interval: float | None, ping_timeout: float) -> None:
     def read() -> None:
         nonlocal watching
         match sys.stdin.readline():
-            case "watch\n":
+            case "fill\n":
                 # A full collection of so many objects would stop any of the contenders for half a
-                # second or more, at a moment of its own.
-                gc.collect()
+                # second or more, at a moment of its own, and what connects meanwhile would then be
+                # pinged all at once.
+                gc.disable()
+            case "watch\n":
                 gc.freeze()
+                gc.enable()
                 report.stall = 0.0
                 watching = loop.create_task(report.watch())
             case "report\n":

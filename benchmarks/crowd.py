@@ -99,15 +99,15 @@ class Crowd:
 
         await asyncio.gather(*map(converse, self.clients))
 
-    async def fall_silent(self, count: int, seconds: float) -> dict[str, Any]:
-        """Let so many clients fall silent at once, and the last one echo for so many seconds.
+    async def fall_silent(self, seconds: float) -> dict[str, Any]:
+        """Let every other client fall silent at once, and the last one echo for so many seconds.
 
         Returns:
             `pinged_at`: when the last Ping came, by the silent client's name; `lost`: how many of
             the others lost their connection; `echo`: the slowest, in seconds; `stall`: how late
             this process was at worst.
         """
-        silent = self.clients[:count]
+        silent = self.clients[::2]
         for client in silent:
             client.is_silent = True
         end = time.monotonic() + seconds
@@ -119,7 +119,7 @@ class Crowd:
             stall = max(stall, time.monotonic() - began - LOOK)
         return {
             "pinged_at": {client.name: client.pinged_at for client in silent},
-            "lost": sum(client.is_lost for client in self.clients[count:]),
+            "lost": sum(client.is_lost for client in self.clients[1::2]),
             "echo": echo,
             "stall": stall,
         }

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from statistics import mean, median
 from typing import Any, NamedTuple
 
 ROOT = Path(__file__).parents[1]
@@ -22,6 +23,12 @@ CLIENTS = 10
 
 BURST = 200
 """Messages that each of them sends in a round."""
+
+ECHO_ROUNDS = 10
+"""Rounds in each launch."""
+
+IDLE_ROUNDS = 4
+"""The same of idle connections."""
 
 ROUND = 2.0
 """Seconds for which idle connections are measured in a round."""
@@ -108,15 +115,21 @@ class Entry(NamedTuple):
         return self.server.cpu(), self.crowd.call("count_pings")
 
 
+class Load(NamedTuple):
+    """A contender, its connections, and its `ping_interval` in seconds."""
+
+    name: str
+    connections: int = CLIENTS
+    interval: float = 20
+
+
 @contextmanager
-def contest(
-    names: Iterable[str], loop: str, interval: float | None = 20, timeout: float = 20
-) -> Iterator[dict[str, Entry]]:
+def contest(loads: Iterable[Load], loop: str, timeout: float = 20) -> Iterator[dict[Load, Entry]]:
     """Run contenders at the same time, so that what disturbs one disturbs all."""
-    entries: dict[str, Entry] = {}
+    entries: dict[Load, Entry] = {}
     try:
-        for name in names:
-            entries[name] = Entry(Server(name, loop, interval, timeout), Crowd())
+        for load in loads:
+            entries[load] = Entry(Server(load.name, loop, load.interval, timeout), Crowd())
         yield entries
     finally:
         for entry in entries.values():
@@ -124,22 +137,45 @@ def contest(
             entry.crowd.kill()
 
 
-def echo(names: Iterable[str], loop: str, size: int, rounds: int) -> dict[str, list[float]]:
+def echo(names: Iterable[str], loop: str, size: int, launches: int) -> dict[str, list[float]]:
     """Return the server's CPU seconds for one message of that size and its echo, each round.
 
     The contenders take turns that last a tenth of a second or so.
     """
     found: dict[str, list[float]] = {name: [] for name in names}
-    with contest(found, loop) as entries:
-        for entry in entries.values():
-            entry.connect(CLIENTS)
-            entry.crowd.call("echo", size, BURST)
-        for _ in range(rounds):
-            for name, (server, crowd) in entries.items():
-                before = server.cpu()
-                crowd.call("echo", size, BURST)
-                found[name].append((server.cpu() - before) / (BURST * CLIENTS))
-    return found
+    for order in orders(map(Load, found), launches):
+        with contest(order, loop) as entries:
+            for load, entry in entries.items():
+                entry.connect(load.connections)
+                entry.crowd.call("echo", size, BURST)
+            for _ in range(ECHO_ROUNDS):
+                for load, (server, crowd) in entries.items():
+                    before = server.cpu()
+                    crowd.call("echo", size, BURST)
+                    used = server.cpu() - before
+                    found[load.name].append(used / (BURST * load.connections))
+    return {name: both_orders(seconds, ECHO_ROUNDS) for name, seconds in found.items()}
+
+
+def orders(loads: Iterable[Load], launches: int) -> Iterator[list[Load]]:
+    """Yield the order in which contenders start, each time the last one's reverse.
+
+    Of processes that share a core, the first to begin has an advantage of some percent.
+    """
+    order = list(loads)
+    for _ in range(launches):
+        yield order
+        order = order[::-1]
+
+
+def both_orders(seconds: list[float], rounds: int) -> list[float]:
+    """Return the means of the rounds of each launch and those of the next, the other order."""
+    launches = [seconds[start : start + rounds] for start in range(0, len(seconds), rounds)]
+    return [
+        mean(pair)
+        for forward, reverse in zip(launches[::2], launches[1::2], strict=True)
+        for pair in zip(forward, reverse, strict=True)
+    ]
 
 
 class Idle(NamedTuple):
@@ -154,31 +190,34 @@ class Idle(NamedTuple):
     cpu: list[float]
 
 
-def idle(
-    names: Iterable[str], loop: str, connections: int, interval: float, rounds: int
-) -> dict[str, Idle]:
-    """Measure so many idle connections of each contender; a round takes `ROUND` seconds."""
-    found: dict[str, Idle] = {}
-    with contest(names, loop, interval) as entries:
-        for name, entry in entries.items():
-            entry.connect(CLIENTS)  # what the first ones load is not theirs
-            empty = entry.server.memory()
-            entry.connect(connections)
-            time.sleep(SETTLE)
-            found[name] = Idle((entry.server.memory() - empty) / connections, [])
-        time.sleep(2 * interval)
-        for _ in range(rounds):
-            before = {name: entry.meter() for name, entry in entries.items()}
-            time.sleep(ROUND)
-            for name, entry in entries.items():
-                cpu, cycles = (b - a for a, b in zip(before[name], entry.meter(), strict=True))
-                found[name].cpu.append(cpu / max(1, cycles))
-    return found
+def idle(loads: Iterable[Load], loop: str, launches: int) -> dict[Load, Idle]:
+    """Measure idle connections; a round takes `ROUND` seconds."""
+    memory: dict[Load, list[float]] = {load: [] for load in loads}
+    cpu: dict[Load, list[float]] = {load: [] for load in memory}
+    for order in orders(memory, launches):
+        with contest(order, loop) as entries:
+            for load, entry in entries.items():
+                entry.connect(CLIENTS)  # what the first ones load is not theirs
+                empty = entry.server.memory()
+                entry.connect(load.connections)
+                time.sleep(SETTLE)
+                memory[load].append((entry.server.memory() - empty) / load.connections)
+            time.sleep(2 * max(load.interval for load in entries))
+            for _ in range(IDLE_ROUNDS):
+                before = {load: entry.meter() for load, entry in entries.items()}
+                time.sleep(ROUND)
+                for load, entry in entries.items():
+                    used, cycles = (b - a for a, b in zip(before[load], entry.meter(), strict=True))
+                    cpu[load].append(used / max(1, cycles))
+    return {
+        load: Idle(median(memory[load]), both_orders(seconds, IDLE_ROUNDS))
+        for load, seconds in cpu.items()
+    }
 
 
 def wire(connections: int = 100, seconds: float = 5) -> float:
     """Return the bytes a cycle on the wire: of Ethernet, IP and TCP too, and acknowledgements."""
-    with contest([MIDDLEWARE], "uvloop", interval=1) as entries:
+    with contest([Load(MIDDLEWARE, connections, interval=1)], "uvloop") as entries:
         [entry] = entries.values()
         entry.connect(connections)
         time.sleep(SETTLE)
@@ -230,10 +269,11 @@ class Outage(NamedTuple):
 def outage(
     name: str, loop: str, connections: int, interval: float = 1, timeout: float = 2
 ) -> Outage:
-    """Let half of the connections fall silent."""
-    with contest([name], loop, interval, timeout) as entries:
+    """Let every other connection fall silent."""
+    with contest([Load(name, connections, interval)], loop, timeout) as entries:
         [entry] = entries.values()
         server, crowd = entry
+        server.tell("fill")
         entry.connect(connections)
         time.sleep(SETTLE + 2 * interval)
         server.tell("watch")
@@ -241,7 +281,7 @@ def outage(
         before = server.cpu()
         time.sleep(QUIET)
         share = (server.cpu() - before) / QUIET
-        seen = crowd.call("fall_silent", connections // 2, interval + timeout + SETTLE)
+        seen = crowd.call("fall_silent", interval + timeout + SETTLE)
         server.tell("report")
         report = server.hear()
     late = [
