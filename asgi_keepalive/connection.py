@@ -23,7 +23,7 @@ from math import inf
 
 from . import report
 from .exceptions import KeepaliveTimeout, PingTimeout
-from .extension import AcceptExtra, Event, Scope, Send, Server
+from .extension import AcceptExtra, Event, Scope, Server
 from .heartbeat import EARLY, Expire, Heartbeat, Ping, SendPing
 from .report import logger
 from .settings import Settings
@@ -40,10 +40,7 @@ class Connection:
 
     Args:
         scope: The connection's ASGI scope, read for the log.
-        send: The `send` given to the middleware. The application's messages go through it, so
-            that whatever stands between the middleware and the server keeps seeing them.
-        server: What speaks the extension; its `send` passes the application's accept and close
-            on to the other one.
+        server: What speaks the extension.
         settings: The settings to begin with.
     """
 
@@ -57,7 +54,6 @@ class Connection:
         "_paused_since",
         "_pings",
         "_scope",
-        "_send",
         "_server",
         "_tick",
         "_timer",
@@ -70,7 +66,6 @@ class Connection:
     def __init__(
         self,
         scope: Scope,
-        send: Send,
         server: Server,
         settings: Settings,
     ) -> None:
@@ -78,7 +73,6 @@ class Connection:
         self.timed_out = False
         self._scope = scope
         self._calls: list[Suspended] = []  # blocked in the server
-        self._send = send
         self._server = server
         self._loop = asyncio.get_running_loop()
         self._heartbeat = Heartbeat(settings)
@@ -123,7 +117,7 @@ class Connection:
             self._stop()
             sending = self._server.send(event)
         else:
-            sending = self._send(event)
+            sending = self._server.send_other(event)
         try:
             await (sending if self._server.ends_calls else call(sending, self._calls))
         except asyncio.CancelledError:

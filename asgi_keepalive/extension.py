@@ -63,6 +63,8 @@ class Server(NamedTuple):
     Attributes:
         receive: ASGI's.
         send: ASGI's, which understands the extension's keys of accept and close.
+        send_other: ASGI's, for the application's other events. They go the way that the
+            middleware was given, so that whatever stands there keeps seeing them.
         ping: The extension's *Ping*, with its payload.
         fail: The extension's *Fail*, with code, reason and timeout.
         ends_calls: Whether `fail` ends every `receive`, and every `send` of the application, that
@@ -71,6 +73,7 @@ class Server(NamedTuple):
 
     receive: Receive
     send: Send
+    send_other: Send
     ping: Callable[[bytes, OnPong], None]
     fail: Callable[[int, str, float], None]
     ends_calls: bool = False

@@ -79,7 +79,7 @@ class KeepaliveMiddleware:
             self._warn()
             await self.app(_with(scope, Keepalive(self.settings)), receive, send)
             return
-        connection = Connection(scope, send, server, self.settings)
+        connection = Connection(scope, server, self.settings)
         try:
             await self.app(_with(scope, connection.keepalive), connection.receive, connection.send)
         except KeepaliveTimeout as error:

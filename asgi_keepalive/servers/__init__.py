@@ -51,7 +51,7 @@ def declared(receive: Receive, send: Send) -> Server:
         }
         run_at_once(send(event), loop)
 
-    return Server(receive, send, ping, fail)
+    return Server(receive, send, send, ping, fail)
 
 
 @functools.cache

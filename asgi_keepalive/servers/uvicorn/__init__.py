@@ -51,6 +51,7 @@ def attach(protocol: Any, receive: Receive, send: Send) -> Server | None:
     return Server(
         receive=own or receive,
         send=functools.partial(extension.send, send),
+        send_other=send,
         ping=extension.ping,
         fail=extension.fail,
         ends_calls=own is not None,
