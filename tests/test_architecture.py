@@ -56,7 +56,7 @@ def test_imports_are_found() -> None:
     assert {"stall", "heartbeat", "settings"} < own("asgi_keepalive.connection")
     assert {"asyncio", "time"} < foreign("asgi_keepalive.connection")
     assert own("asgi_keepalive.servers.uvicorn.sansio") == {"servers.uvicorn.reading"}
-    assert "servers.closing" in own("asgi_keepalive.servers.uvicorn.shared")
+    assert "servers.speaking" in own("asgi_keepalive.servers.uvicorn.shared")
     assert "uvicorn" in foreign("asgi_keepalive.servers.uvicorn.sansio")
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from asgi_keepalive.servers.uvicorn.buffer import SIZE, ReadingInto
+from asgi_keepalive.servers.buffer import SIZE, ReadingInto
 
 
 class Protocol(asyncio.Protocol):

@@ -6,14 +6,13 @@ import asyncio
 from types import SimpleNamespace
 from typing import Any
 
-from asgi_keepalive.servers.uvicorn.reading import ReadAheadQueue
+from asgi_keepalive.servers.reading import ReadAheadQueue
 
 from .fake_loop import fake_loop, in_no_time, ticks
 
 
 def queue() -> ReadAheadQueue:
-    config = SimpleNamespace(ws_max_queue=32)
-    return ReadAheadQueue(SimpleNamespace(config=config, loop=fake_loop()))
+    return ReadAheadQueue(SimpleNamespace(loop=fake_loop()), max_messages=32)
 
 
 def message(text: str) -> dict[str, Any]:

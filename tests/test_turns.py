@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from asgi_keepalive.servers.uvicorn.turns import (
+from asgi_keepalive.servers.turns import (
     FIRST_SLICE,
     LARGEST_SLICE,
     PONG_SIZE,

@@ -10,8 +10,9 @@ from websockets.frames import Opcode
 from websockets.protocol import State
 
 from ...extension import Event
+from ..reading import MAX_BYTES, size
 from . import shared
-from .reading import MAX_BYTES, max_unread, size
+from .reading import max_unread
 
 TOUCHED = (
     *shared.TOUCHED,

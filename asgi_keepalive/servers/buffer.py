@@ -54,3 +54,11 @@ class ReadingInto(asyncio.BufferedProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._protocol.connection_lost(exc)
+
+
+def connect(transport: asyncio.Transport, loop: asyncio.AbstractEventLoop, protocol: Any) -> None:
+    """Let a transport call the methods of a protocol, from now on, in the cheapest way."""
+    if isinstance(loop, asyncio.BaseEventLoop) and transport.can_write_eof():
+        transport.set_protocol(ReadingInto(protocol))
+    else:  # of uvloop, which has a buffer of its own, or TLS
+        transport.set_protocol(protocol)
