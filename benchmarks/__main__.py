@@ -83,14 +83,14 @@ def compared(
     loop: str,
     rounds: dict[str, list[float]],
     limit: float,
-    other: list[float] | None = None,
+    to: list[float] | None = None,
 ) -> Iterable[Row]:
     """Return a row of CPU time for each contender; the limit is this project's.
 
-    A contender is compared with its `BASE`, if not with another.
+    A contender is compared with its `BASE`, unless with the rounds given as `to`.
     """
     for name, seconds in rounds.items():
-        base = other or rounds[BASE[name]]
+        base = to or rounds[BASE[name]]
         ratios = [mine / other for mine, other in zip(seconds, base, strict=True)]
         low, _, high = quantiles(ratios, n=4)
         yield Row(
