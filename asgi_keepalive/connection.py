@@ -78,7 +78,7 @@ class Connection:
         self._heartbeat = Heartbeat(settings)
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = inf
-        self._tick: Callable[[], None] = _nothing
+        self._tick: Callable[[], None] | None = None
         self._context: contextvars.Context | None = None
         self._watch: StallWatch | None = None
         self._drained = False  # after a failure: the server has nothing more to receive
@@ -159,7 +159,7 @@ class Connection:
     def end(self) -> None:
         """The application has returned: leave nothing behind."""
         self._stop()
-        self._tick = _nothing
+        self._tick = None
         self.keepalive._link = None
 
     # Calls into the server.
@@ -226,6 +226,7 @@ class Connection:
         if now < next_ping_at - EARLY < wake_at:
             wake_at = next_ping_at
         self._timer_at = wake_at if wake_at > now else now
+        assert self._tick is not None  # until the end, when the heartbeat is closed
         delay = self._timer_at - now
         self._timer = self._loop.call_later(delay, self._tick, context=self._context)
 
@@ -310,7 +311,3 @@ class Connection:
 
 def _payload() -> bytes:
     return random.getrandbits(32).to_bytes(4, "big")
-
-
-def _nothing() -> None:
-    pass
