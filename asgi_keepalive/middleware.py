@@ -12,12 +12,6 @@ from .servers import extend
 from .settings import Settings
 from .state import KEY, Keepalive, find_keepalive
 
-UNSUPPORTED = (
-    "keepalive is off: this server gives no access to Ping and Pong frames, or something between "
-    "it and KeepaliveMiddleware hides it. Put KeepaliveMiddleware around everything else, or run "
-    "uvicorn with --ws asgi_keepalive.servers.uvicorn.sansio:KeepaliveProtocol"
-)
-
 
 class KeepaliveMiddleware:
     """ASGI middleware that keeps WebSocket connections alive and notices dead peers.
@@ -58,7 +52,7 @@ class KeepaliveMiddleware:
         except (TypeError, ValueError) as error:
             logger.error("%s", error)
             raise
-        self._warned = False
+        self._warned: set[str] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Run the application; a `KeepaliveTimeout` of this connection that leaves it is over.
@@ -75,8 +69,8 @@ class KeepaliveMiddleware:
             await self.app(scope, receive, send)
             return
         server = extend(scope, receive, send)
-        if server is None:
-            self._warn()
+        if isinstance(server, str):
+            self._warn(server)
             await self.app(_with(scope, Keepalive(self.settings)), receive, send)
             return
         connection = Connection(scope, server, self.settings)
@@ -91,10 +85,10 @@ class KeepaliveMiddleware:
         finally:
             connection.end()
 
-    def _warn(self) -> None:
-        if not self._warned:
-            self._warned = True
-            logger.warning(UNSUPPORTED)
+    def _warn(self, advice: str) -> None:
+        if advice not in self._warned:
+            self._warned.add(advice)
+            logger.warning("keepalive is off: %s", advice)
 
 
 def _with(scope: Scope, keepalive: Keepalive) -> Scope:

@@ -19,7 +19,7 @@ from uvicorn.server import ServerState
 from websockets.protocol import State
 
 from asgi_keepalive import KeepaliveMiddleware, get_keepalive
-from asgi_keepalive.servers import extend
+from asgi_keepalive.servers import UNSUPPORTED, extend
 from asgi_keepalive.servers.closing import POLL, BoundedTransport, reset_on_close, unacknowledged
 from asgi_keepalive.servers.uvicorn import _module, attach, legacy, sansio, wsproto
 
@@ -692,7 +692,7 @@ async def test_a_subclass_of_the_extended_protocol_declares_the_extension_itself
     scope: Any = {"extensions": {"websocket.ping": {}}}
     assert attach(protocol, unused, unused) is None
     server = extend(scope, protocol.receive, protocol.send)
-    assert server is not None
+    assert not isinstance(server, str)
     assert (server.receive, server.send) == (protocol.receive, protocol.send)
 
 
@@ -713,7 +713,7 @@ class TestExtend:
     async def test_declared_by_the_server(self) -> None:
         scope: Any = {"type": "websocket", "extensions": {"websocket.ping": {}}}
         server = extend(scope, unused, unused)
-        assert server is not None
+        assert not isinstance(server, str)
         assert server[:2] == (unused, unused)
         assert not server.ends_calls
 
@@ -721,15 +721,16 @@ class TestExtend:
     @in_no_time
     async def test_unsupported(self, extensions: dict[str, Any]) -> None:
         queue: asyncio.Queue[Any] = asyncio.Queue()
-        assert extend({"type": "websocket", **extensions}, unused, unused) is None
-        assert extend({"type": "websocket", **extensions}, queue.get, queue.put) is None
+        assert extend({"type": "websocket", **extensions}, unused, unused) == UNSUPPORTED
+        scope = {"type": "websocket", **extensions}
+        assert extend(scope, queue.get, queue.put) == UNSUPPORTED
 
     @in_no_time
     async def test_something_else_of_a_known_server(self) -> None:
         """Only its WebSocket protocols are meant, not whatever else is bound to a `send`."""
         state = ServerState()
         scope: Any = {"type": "websocket"}
-        assert extend(scope, state.__init__, unused) is None  # type: ignore[misc]
+        assert extend(scope, state.__init__, unused) == UNSUPPORTED  # type: ignore[misc]
 
     @pytest.mark.parametrize("hidden", ["send", "receive"])
     @in_no_time
@@ -738,7 +739,7 @@ class TestExtend:
         protocol.scope = {}
         calls = {"receive": protocol.receive, "send": protocol.send, hidden: unused}
         server = extend({"type": "websocket"}, **calls)
-        assert server is not None
+        assert not isinstance(server, str)
         assert server.send not in (unused, protocol.send)
         assert server.receive == calls["receive"]
         assert not server.ends_calls  # as what hides it may do anything
@@ -747,4 +748,4 @@ class TestExtend:
     @in_no_time
     async def test_package_of_the_users_that_is_named_like_a_helper_here(self) -> None:
         wrapper = type("Wrapper", (), {"__module__": "closing", "send": unused})()
-        assert extend({"type": "websocket"}, unused, wrapper.send) is None
+        assert extend({"type": "websocket"}, unused, wrapper.send) == UNSUPPORTED

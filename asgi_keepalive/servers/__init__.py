@@ -1,9 +1,10 @@
 """What makes a server speak the `websocket.ping` extension: one module or package per server.
 
 Each is named after the server's own package, is imported only when that server is the one
-running, and has a function `attach(owner, receive, send)`. `owner` is the object that the
-server's `send` or `receive` is bound to. It returns a `Server` that passes the application's own
-events on to the given `send`, or `None` if the server's inside is not what the module knows.
+running, and has a function `attach(owner, receive, send)`. `owner` is something that the
+server's `send` or `receive` is made of. It returns a `Server` that passes the application's own
+events on to the given `send`; or a sentence that tells the user what to do, if that server gives
+no access to its frames; or `None` if `owner` is not what the module knows.
 """
 
 from __future__ import annotations
@@ -12,26 +13,53 @@ import asyncio
 import functools
 import importlib
 import importlib.util
-from types import ModuleType
+from collections.abc import Iterator
+from types import FunctionType, ModuleType
+from typing import Any
 
 from ..extension import EXTENSION, FailEvent, OnPong, PingEvent, Receive, Scope, Send, Server
 from ..stepping import run_at_once
 
+UNSUPPORTED = (
+    "this server gives no access to Ping and Pong frames, or something between it and "
+    "KeepaliveMiddleware hides it. Put KeepaliveMiddleware around everything else, or run "
+    "uvicorn with --ws asgi_keepalive.servers.uvicorn.sansio:KeepaliveProtocol"
+)
 
-def extend(scope: Scope, receive: Receive, send: Send) -> Server | None:
-    """Return what speaks the extension, or `None` if this server cannot.
 
-    What is found from the bound `send` or `receive` is preferred to the `send` of a server that
-    declares the extension itself, as nothing in between can delay it or drop its events.
+def extend(scope: Scope, receive: Receive, send: Send) -> Server | str:
+    """Return what speaks the extension, or else why nothing does and what the user can do.
+
+    What is found from `send` or `receive` is preferred to the `send` of a server that declares
+    the extension itself, as nothing in between can delay it or drop its events.
     """
-    for call in send, receive:
-        owner = getattr(call, "__self__", None)
-        for cls in type(owner).__mro__:
-            adapter = _adapter(cls.__module__.partition(".")[0])
-            attached: Server | None = adapter.attach(owner, receive, send) if adapter else None
-            if attached is not None:
-                return attached
-    return declared(receive, send) if EXTENSION in (scope.get("extensions") or {}) else None
+    advice = ""
+    for owner, package in _origins(send, receive):
+        adapter = _adapter(package)
+        attached: Server | str | None = adapter.attach(owner, receive, send) if adapter else None
+        if isinstance(attached, Server):
+            return attached
+        advice = advice or attached or ""
+    if EXTENSION in (scope.get("extensions") or {}):
+        return declared(receive, send)
+    return advice or UNSUPPORTED
+
+
+def _origins(*calls: Any) -> Iterator[tuple[Any, str]]:
+    """Yield what callables are made of, with the names of the packages that define it."""
+    for call in calls:
+        if isinstance(call, functools.partial):
+            yield from _origins(call.func)
+            owners = call.args
+        else:
+            owners = (getattr(call, "__self__", call),)
+        for owner in owners:
+            if isinstance(owner, FunctionType):
+                modules = [owner.__module__]
+            else:
+                modules = [cls.__module__ for cls in type(owner).__mro__]
+            for module in modules:
+                yield owner, module.partition(".")[0]
 
 
 def declared(receive: Receive, send: Send) -> Server:
