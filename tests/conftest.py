@@ -15,16 +15,20 @@ from asgi_keepalive import KeepaliveMiddleware
 from asgi_keepalive.extension import Application
 
 from .server import Server, running
+from .serving import serving
 
 PROTOCOLS = ["websockets-sansio", "wsproto", "websockets"]
+"""uvicorn's, as `--ws` names them."""
+
+SERVERS = [*PROTOCOLS]
 LOOPS = ["asyncio", "uvloop"]
 
 Serve = Callable[..., Server]
 
 
-@pytest.fixture(params=PROTOCOLS)
+@pytest.fixture(params=SERVERS)
 def ws(request: pytest.FixtureRequest) -> str:
-    """One of uvicorn's WebSocket protocols, as `--ws` names it."""
+    """One of uvicorn's WebSocket protocols, as `--ws` names it, or another server."""
     return str(request.param)
 
 
@@ -86,7 +90,7 @@ def serve(ws: str, loop: str) -> Iterator[Serve]:
     be logged as a warning or an error.
     """
     servers: list[Server] = []
-    expected = ["the event loop had stood still"]  # as it may, on a loaded machine
+    expected = ["the event loop had stood still", "Lifespan error"]
     with ExitStack() as stack:
 
         def serve(
@@ -104,7 +108,7 @@ def serve(ws: str, loop: str) -> Iterator[Serve]:
                 ping_timeout=ping_timeout,
                 close_timeout=close_timeout,
             )
-            server = Server(wrapped, **{"ws": ws, "loop": loop, **config})
+            server = serving(wrapped, **{"ws": ws, "loop": loop, **config})
             servers.append(server)
             expected.extend(expect)
             return stack.enter_context(running(server))

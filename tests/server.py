@@ -1,46 +1,40 @@
-"""A real uvicorn, in a thread of the test's own process."""
+"""A real server, in a thread of the test's own process, and what the kernel holds for it."""
 
 from __future__ import annotations
 
 import asyncio
+import importlib
 import logging
 import queue
 import socket
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import uvicorn
 
-from asgi_keepalive.extension import Application
-
-
-class Server:
+class Server(ABC):
     """Serves an application on a free port."""
 
-    def __init__(
-        self, app: Application, *, loop: str, ws: Any, address: str = "127.0.0.1", **config: Any
-    ) -> None:
+    def __init__(self, loop: str, address: str) -> None:
         self.records: list[logging.LogRecord] = []
         self.socket = socket.create_server((address, 0))
         self.port: int = self.socket.getsockname()[1]
-        self.config = uvicorn.Config(
-            app, loop=loop, ws=ws, lifespan="off", log_config=None, **config
-        )
-        self.uvicorn = uvicorn.Server(self.config)
         self.loop: asyncio.AbstractEventLoop | None = None
         self.thread = threading.Thread(target=self._run, daemon=True)
+        self._loop_factory: Callable[[], asyncio.AbstractEventLoop] = asyncio.SelectorEventLoop
+        if loop == "uvloop":
+            self._loop_factory = importlib.import_module("uvloop").new_event_loop
 
     def _run(self) -> None:
         async def serve() -> None:
             self.loop = asyncio.get_running_loop()
-            await self.uvicorn.serve(sockets=[self.socket])
+            await self.serve()
 
-        loop_factory = self.config.get_loop_factory()
-        with asyncio.Runner(loop_factory=loop_factory) as runner:
+        with asyncio.Runner(loop_factory=self._loop_factory) as runner:
             runner.run(serve())
 
     def run(self, function: Callable[[], Any]) -> Any:
@@ -53,10 +47,26 @@ class Server:
     def stop(self) -> float:
         """Shut down as SIGTERM would, and return how long that took, in seconds."""
         began = time.monotonic()
-        self.uvicorn.should_exit = True
+        self.exit()
         self.thread.join(timeout=30)
         assert not self.thread.is_alive(), "the server did not exit"
         return time.monotonic() - began
+
+    @abstractmethod
+    async def serve(self) -> None:
+        """Serve until `exit`."""
+
+    @abstractmethod
+    def exit(self) -> None:
+        """Begin to shut down."""
+
+    @abstractmethod
+    def is_up(self) -> bool:
+        """Whether it serves."""
+
+    @abstractmethod
+    def connections(self) -> int:
+        """Return how many connections it has."""
 
 
 class _Records(logging.Handler):
@@ -73,13 +83,16 @@ class _Records(logging.Handler):
 def running(server: Server) -> Iterator[Server]:
     """Run a server, and stop it whatever happens."""
     handler = _Records(server.records)
-    loggers = [logging.getLogger(name) for name in ("asgi_keepalive", "uvicorn.error", "asyncio")]
+    loggers = [
+        logging.getLogger(name)
+        for name in ("asgi_keepalive", "uvicorn.error", "hypercorn.error", "asyncio")
+    ]
     for logger in loggers:
         logger.addHandler(handler)
     level = loggers[0].level
     loggers[0].setLevel(logging.DEBUG)
     server.thread.start()
-    wait_until(lambda: server.uvicorn.started)
+    wait_until(server.is_up)
     try:
         yield server
     finally:

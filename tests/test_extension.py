@@ -13,8 +13,9 @@ from asgi_keepalive import KeepaliveMiddleware, get_keepalive
 from asgi_keepalive.servers import extend
 
 from .client import CLOSE, PING, PONG, TEXT, Client, close_code, frame
-from .conftest import Reports
-from .server import Server, running
+from .conftest import PROTOCOLS, Reports
+from .server import running
+from .serving import serving
 from .test_promises import accept
 
 
@@ -32,30 +33,30 @@ FAIL = {"type": "websocket.close", "code": 4000, "reason": "why", "timeout": 0.5
 def test_ping_and_fail(ws: str, loop: str, reports: Reports) -> None:
     async def app(scope: Any, receive: Any, send: Any) -> None:
         extending = extend(scope, receive, send)
-        assert extending is not None
+        assert not isinstance(extending, str)
         extended = extending.send
         pongs: list[Any] = []
         for event in ping(b"", pongs), FAIL:
             with pytest.raises(OSError, match="not open"):  # before accept
                 await extended(event)
-        await accept(receive, extended, keepalive=False, close_timeout=0.5)
+        await accept(extending.receive, extended, keepalive=False, close_timeout=0.5)
         with pytest.raises(Exception):  # noqa: B017, PT011 - each library has its own
             await extended(ping(bytes(126), pongs))
         await extended(ping(b"", pongs))
         await extended(ping(bytes(125), pongs))
-        assert (await receive())["type"] == "websocket.receive"
+        assert (await extending.receive())["type"] == "websocket.receive"
         reports.put(pongs.copy())
         await extended(FAIL)
-        reports.put([await receive() for _ in range(2)])
+        reports.put([await extending.receive() for _ in range(2)])
         # The deprecated protocol leaves what follows a Fail to the middleware to correct.
         with pytest.raises((OSError, RuntimeError) if ws == "websockets" else OSError):
-            await send({"type": "websocket.send", "text": "x"})
+            await extending.send_other({"type": "websocket.send", "text": "x"})
         for event in ping(b"", pongs), FAIL:
             with pytest.raises(OSError, match="not open"):
                 await extended(event)
         reports.put(pongs)
 
-    with running(Server(app, ws=ws, loop=loop)) as server, Client(server.port).open() as client:
+    with running(serving(app, ws=ws, loop=loop)) as server, Client(server.port).open() as client:
         assert client.expect(PING) == b""
         assert client.expect(PING) == bytes(125)
         before = time.monotonic()
@@ -79,21 +80,21 @@ def test_servers_own_keepalive_hears_its_pongs(ws: str, loop: str, reports: Repo
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         extending = extend(scope, receive, send)
-        assert extending is not None
-        await accept(receive, extending.send)
+        assert not isinstance(extending, str)
+        await accept(extending.receive, extending.send)
         await extending.send(ping(b"mine", pongs))
-        reports.put(await receive())
+        reports.put(await extending.receive())
 
     config: Any = {"ws_ping_interval": 0.1, "ws_ping_timeout": 0.3}
     with (
-        running(Server(app, ws=ws, loop=loop, **config)) as server,
+        running(serving(app, ws=ws, loop=loop, **config)) as server,
         Client(server.port).open() as client,
     ):
         client.answer(1)
         client.send(TEXT, b"alive")
         assert reports.get()["text"] == "alive"
     assert pongs[0][0] == b"mine"
-    assert len([payload for payload, _ in pongs if payload]) > 5
+    assert len([payload for payload, _ in pongs if payload is not None]) > 5
 
 
 @pytest.mark.parametrize("end", ["application's close", "peer's close", "reset", "return"])
@@ -102,19 +103,19 @@ def test_callback_hears_of_the_end_once(ws: str, loop: str, reports: Reports, en
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         extending = extend(scope, receive, send)
-        assert extending is not None
+        assert not isinstance(extending, str)
         extended = extending.send
-        await accept(receive, extended)
+        await accept(extending.receive, extended)
         await extended(ping(b"first", []))
         await extended(ping(b"second", pongs))
         if end == "application's close":
             await extended({"type": "websocket.close"})
         elif end != "return":
-            while (await receive())["type"] == "websocket.receive":
+            while (await extending.receive())["type"] == "websocket.receive":
                 pass
         reports.put("returns")
 
-    with running(Server(app, ws=ws, loop=loop)) as server:
+    with running(serving(app, ws=ws, loop=loop)) as server:
         with Client(server.port).open() as client:
             client.expect(PING)
             if end == "peer's close":
@@ -136,6 +137,7 @@ def cls(ws: str) -> str:
     return f"asgi_keepalive.servers.uvicorn.{CLASSES[ws]}:KeepaliveProtocol"
 
 
+@pytest.mark.parametrize("ws", PROTOCOLS)
 def test_class_alone_changes_nothing(cls: str, loop: str, reports: Reports) -> None:
     """Without the middleware uvicorn's own keepalive is on."""
 
@@ -144,13 +146,14 @@ def test_class_alone_changes_nothing(cls: str, loop: str, reports: Reports) -> N
         await accept(receive, send)
         reports.put((await receive())["type"])
 
-    server = Server(app, ws=cls, loop=loop, ws_ping_interval=0.1, ws_ping_timeout=0.1)
+    server = serving(app, ws=cls, loop=loop, ws_ping_interval=0.1, ws_ping_timeout=0.1)
     with running(server), Client(server.port).open() as client:
         client.expect(PING)
         assert close_code(client.expect(CLOSE)) == (1011, "keepalive ping timeout")
         assert reports.get() == "websocket.disconnect"
 
 
+@pytest.mark.parametrize("ws", PROTOCOLS)
 def test_class_serves_a_middleware_that_is_kept_from_the_server(
     cls: str, loop: str, reports: Reports
 ) -> None:
@@ -172,7 +175,7 @@ def test_class_serves_a_middleware_that_is_kept_from_the_server(
         await middleware(scope, hidden_receive, hidden_send)
 
     with (
-        running(Server(hiding, ws=cls, loop=loop)) as server,
+        running(serving(hiding, ws=cls, loop=loop)) as server,
         Client(server.port).open() as client,
     ):
         client.socket.sendall(frame(TEXT, b"unread") * 40)

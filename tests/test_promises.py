@@ -24,6 +24,7 @@ from asgi_keepalive.servers.uvicorn import sansio, wsproto
 from .client import BINARY, CLOSE, PING, PONG, TEXT, Client, close_code, frame
 from .conftest import Reports, Serve
 from .server import Server, kernel_sockets, running, wait_until
+from .serving import serving
 
 INTERVAL = 0.2
 TIMEOUT = 0.3
@@ -53,7 +54,7 @@ def freed(server: Server, client: Client, within: float) -> None:
     """Wait until neither the server nor the kernel holds anything of a connection."""
     began = time.monotonic()
     wait_until(lambda: not kernel_sockets(server.port, client.port))
-    wait_until(lambda: not server.uvicorn.server_state.connections)
+    wait_until(lambda: not server.connections())
     assert time.monotonic() - began < within + LATE
 
 
@@ -432,7 +433,7 @@ class TestOnlyARealPong:
         app = KeepaliveMiddleware(echo, ping_interval=0.02, ping_timeout=5)
         ws = "wsproto" if module is wsproto else "websockets-sansio"
         with (
-            running(Server(app, ws=ws, loop=loop)) as server,
+            running(serving(app, ws=ws, loop=loop)) as server,
             Client(server.port).open() as client,
         ):
             for _ in range(5):
@@ -455,7 +456,7 @@ class TestOnlyARealPong:
         app = KeepaliveMiddleware(echo, ping_interval=0.02, ping_timeout=0.5)
         ws = "wsproto" if module is wsproto else "websockets-sansio"
         with (
-            running(Server(app, ws=ws, loop=loop)) as server,
+            running(serving(app, ws=ws, loop=loop)) as server,
             Client(server.port).open() as client,
         ):
             client.answer(1)

@@ -15,7 +15,8 @@ import asgi_keepalive
 from asgi_keepalive import KeepaliveMiddleware
 
 from .client import PING, PONG, TEXT, Client
-from .server import Server, running
+from .server import running
+from .serving import serving
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -33,7 +34,7 @@ def test_quickstart() -> None:
     namespace: dict[str, Any] = {}
     exec(code("app = FastAPI()"), namespace)
     with (
-        running(Server(namespace["app"], loop="asyncio", ws="auto")) as server,
+        running(serving(namespace["app"], loop="asyncio", ws="auto")) as server,
         Client(server.port, path="/ws").open() as client,
     ):
         client.send(PONG, client.expect(PING))

@@ -83,7 +83,7 @@ def test_frozen_peer_that_shuts_down_its_side(
         client.socket.shutdown(1)
         assert reports.get() == "released"
         began = time.monotonic()
-        wait_until(lambda: not server.uvicorn.server_state.connections)
+        wait_until(lambda: not server.connections())
         assert time.monotonic() - began < CLOSE_TIMEOUT + LATE
         if loop == "asyncio":  # for uvloop see the README's limits
             freed(server, client, CLOSE_TIMEOUT)

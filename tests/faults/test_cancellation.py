@@ -116,7 +116,7 @@ def test_in_each_await(
     for n in itertools.count(1):  # noqa: B007 (the application uses it)
         talk(server.port)
         happened, keepalive = reports.get()
-        wait_until(lambda: not server.uvicorn.server_state.connections)
+        wait_until(lambda: not server.connections())
         wait_until(lambda: server.run(lambda: len(asyncio.all_tasks(server.loop))) == 1)
         for record in server.records:
             record.args, record.exc_info = (), None  # which hold on to the connection

@@ -31,7 +31,7 @@ DELAY = 0.1
 class TestOtherClients:
     @pytest.mark.parametrize("opcode", [PING, PONG], ids=["Pings", "Pongs"])
     def test_flood_delays_no_other_clients_pong(
-        self, serve: Serve, reports: Reports, opcode: int
+        self, serve: Serve, ws: str, loop: str, reports: Reports, opcode: int
     ) -> None:
         floods: list[asyncio.Event] = []
 
@@ -58,7 +58,7 @@ class TestOtherClients:
             done = subprocess.run(flooder, cwd=ROOT, capture_output=True, check=True, timeout=50)
             assert json.loads(done.stdout) == {"last": opcode == PING}
             latencies = reports.get()
-            print(server.config.ws, server.config.loop, opcode, len(latencies), max(latencies))
+            print(ws, loop, opcode, len(latencies), max(latencies))
             return float(max(latencies))
 
         server = serve(app, ping_interval=None, ping_timeout=10)

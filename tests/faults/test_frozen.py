@@ -87,7 +87,7 @@ class TestStopped:
                 assert TIMEOUT - INTERVAL < at - began < INTERVAL + TIMEOUT + LATE
                 wait_until(lambda: not kernel_sockets(server.port, port))
                 assert time.monotonic() - at < CLOSE_TIMEOUT + LATE
-                wait_until(lambda: not server.uvicorn.server_state.connections)
+                wait_until(lambda: not server.connections())
 
     def test_until_it_is_too_late_but_not_for_the_close_frame(
         self, serve: Serve, reports: Reports, behave: Any
@@ -105,4 +105,4 @@ class TestStopped:
                 assert reports.get() == FAILED
             assert client.told() == {"code": 1011, "reason": "keepalive ping timeout"}
             client.popen.wait(timeout=5)
-            wait_until(lambda: not server.uvicorn.server_state.connections, timeout=1 + LATE)
+            wait_until(lambda: not server.connections(), timeout=1 + LATE)

@@ -32,6 +32,7 @@ from asgi_keepalive.servers.closing import reset_on_close
 from ..client import CLOSE, PING, PONG, TEXT, Client, frame
 from ..conftest import Serve
 from ..server import Server, kernel_sockets, running, wait_until
+from ..serving import serving
 from ..test_promises import FAILED, INTERVAL, accept
 from .frames import RIGHT_PONG, mutated, segmented, streams, valid_stream
 
@@ -162,7 +163,7 @@ class Stage:
     def end(self, client: Client, path: str) -> list[Any]:
         """Wait until nothing is left of a connection; return what its application was told."""
         wait_until(lambda: not kernel_sockets(self.server.port, client.port))
-        wait_until(lambda: not self.server.uvicorn.server_state.connections)
+        wait_until(lambda: not self.server.connections())
         self.server.run(self.witness.over[path].set)
         wait_until(lambda: path in self.witness.returned)
         return self.witness.told.pop(path)
@@ -197,7 +198,7 @@ class Stage:
 def bare(ws: str, loop: str) -> Iterator[Stage]:
     """The server without the middleware."""
     witness = Witness()
-    with running(Server(witness, ws=ws, loop=loop, ws_ping_interval=None)) as server:
+    with running(serving(witness, ws=ws, loop=loop, ws_ping_interval=None)) as server:
         yield Stage(server, witness)
 
 

@@ -89,7 +89,7 @@ def has_left(reports: Reports, keepalive: Keepalive, path: str) -> None:
 def freed(server: Server, port: int, within: float) -> None:
     """Wait until neither the server nor the kernel holds anything of the proxy's connection."""
     wait_until(lambda: not kernel_sockets(server.port, port), timeout=within + LATE)
-    wait_until(lambda: not server.uvicorn.server_state.connections, timeout=LATE)
+    wait_until(lambda: not server.connections(), timeout=LATE)
 
 
 def is_backed_up(server: Server, port: int) -> bool:
