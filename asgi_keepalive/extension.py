@@ -57,6 +57,16 @@ class FailEvent(TypedDict):
     timeout: float
 
 
+class Disconnected(ConnectionError):
+    """What `send` raises when the peer has gone, on servers whose own drops the event in silence.
+
+    It is no news that it leaves an application: uvicorn is as quiet about its own.
+    """
+
+    def __init__(self) -> None:
+        super().__init__("the WebSocket connection is lost or closing")
+
+
 class Server(NamedTuple):
     """What a connection calls on its server's side, in whichever way that speaks the extension.
 

@@ -6,7 +6,7 @@ from asgiref.compatibility import double_to_single_callable
 
 from .connection import Connection
 from .exceptions import KeepaliveTimeout
-from .extension import EXTENSION, Application, Receive, Scope, Send
+from .extension import EXTENSION, Application, Disconnected, Receive, Scope, Send
 from .report import logger
 from .servers import extend
 from .settings import Settings
@@ -76,11 +76,8 @@ class KeepaliveMiddleware:
         connection = Connection(scope, server, self.settings)
         try:
             await self.app(_with(scope, connection.keepalive), connection.receive, connection.send)
-        except KeepaliveTimeout as error:
-            if error.keepalive is not connection.keepalive:
-                raise
-        except BaseExceptionGroup as group:
-            if not _is_only(group, connection.keepalive):
+        except (KeepaliveTimeout, Disconnected, BaseExceptionGroup) as error:
+            if not _is_normal(error, connection.keepalive):
                 raise
         finally:
             connection.end()
@@ -102,8 +99,10 @@ def _with(scope: Scope, keepalive: Keepalive) -> Scope:
     return scope
 
 
-def _is_only(error: BaseException, keepalive: Keepalive) -> bool:
-    """Whether the error is nothing but the timeout of this connection."""
+def _is_normal(error: BaseException, keepalive: Keepalive) -> bool:
+    """Whether the error is nothing but the end of this connection."""
     if isinstance(error, BaseExceptionGroup):
-        return all(_is_only(inner, keepalive) for inner in error.exceptions)
-    return isinstance(error, KeepaliveTimeout) and error.keepalive is keepalive
+        return all(_is_normal(inner, keepalive) for inner in error.exceptions)
+    if isinstance(error, KeepaliveTimeout):
+        return error.keepalive is keepalive
+    return isinstance(error, Disconnected)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 from typing import Any
 
 import hypercorn
@@ -12,8 +11,18 @@ import hypercorn.asyncio
 import uvicorn
 
 from asgi_keepalive.extension import Application
+from asgi_keepalive.servers.closing import POLL
 
 from .server import Server
+
+APPLICATION_FAILED = ("Exception in ASGI application", "Error in ASGI Framework")
+"""How servers begin to tell of an exception that left the application."""
+
+CANCELLED = (
+    "Exception in callback StreamReaderProtocol",
+    "Exception in callback <function StreamReaderProtocol",
+)
+"""What asyncio, until 3.11.8, says of each task that hypercorn cancels in the end."""
 
 
 class Uvicorn(Server):
@@ -42,7 +51,7 @@ class Uvicorn(Server):
 
 
 class Hypercorn(Server):
-    """hypercorn; keywords are uvicorn's names of its settings."""
+    """hypercorn; keywords are its settings, or uvicorn's names of them."""
 
     def __init__(
         self,
@@ -50,22 +59,26 @@ class Hypercorn(Server):
         *,
         loop: str,
         address: str = "127.0.0.1",
-        ws_max_queue: int = 32,
+        ws_max_queue: int | None = 32,
         ws_ping_interval: float | None = None,
         ws_ping_timeout: float | None = None,
         ssl_certfile: str | None = None,
+        **config: Any,
     ) -> None:
         super().__init__(loop, address)
-        self._app = app
+        self._app = _with_lifespan(app)
         self._exit = asyncio.Event()
         self._up = False
         self.config = hypercorn.Config()
-        self.config.bind = [f"fd://{os.dup(self.socket.fileno())}"]
+        listening = ([self.socket], []) if ssl_certfile else ([], [self.socket])
+        self.config.create_sockets = lambda: hypercorn.config.Sockets(*listening, [])  # type: ignore[method-assign]
         self.config.errorlog = logging.getLogger("hypercorn.error")
-        self.config.max_app_queue_size = ws_max_queue
+        self.config.max_app_queue_size = ws_max_queue or 0
         self.config.websocket_ping_interval = ws_ping_interval
         self.config.certfile = self.config.keyfile = ssl_certfile
         self.config.graceful_timeout = 0.5
+        for name, value in config.items():
+            setattr(self.config, name, value)
 
     async def serve(self) -> None:
         async def until_exit() -> None:
@@ -74,6 +87,7 @@ class Hypercorn(Server):
 
         app: Any = self._app
         await hypercorn.asyncio.serve(app, self.config, shutdown_trigger=until_exit)
+        await asyncio.sleep(2 * POLL)  # what looks for the end of a connection has to see it
 
     def exit(self) -> None:
         self.run(self._exit.set)
@@ -86,6 +100,20 @@ class Hypercorn(Server):
             return sum("_server_callback" in repr(task) for task in asyncio.all_tasks(self.loop))
 
         return int(self.run(tasks))
+
+
+def _with_lifespan(app: Application) -> Application:
+    """Return an application that agrees to start and to exit."""
+
+    async def wrapped(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "lifespan":
+            for done in "startup", "shutdown":
+                await receive()
+                await send({"type": f"lifespan.{done}.complete"})
+        else:
+            await app(scope, receive, send)
+
+    return wrapped
 
 
 def serving(app: Application, *, ws: Any, **config: Any) -> Server:

@@ -49,6 +49,13 @@ def framing(base: Any) -> Any:
             self.extension.pong(payload.to_bytes(4))
             return True
 
+        def answer_ping(self, pong: bytes) -> None:
+            """Write a Pong frame, or withhold it for now."""
+            if self.may_pong():
+                self.transport.write(pong)
+            else:
+                self._pong = pong
+
         def may_pong(self) -> bool:
             """Whether a Pong can be written now rather than wait."""
             return self.may_write() and not self.transport.is_closing()

@@ -13,7 +13,7 @@ import pytest
 
 from asgi_keepalive import KeepaliveTimeout, get_keepalive
 
-from ..conftest import Reports, Serve
+from ..conftest import SERVERS, Reports, Serve
 from ..process import Process
 from ..server import Server, kernel_sockets, wait_until
 from ..test_promises import CLOSE_TIMEOUT, FAILED, INTERVAL, LATE, TIMEOUT, accept, logged
@@ -52,6 +52,7 @@ def slowest_answer(server: Server) -> float:
     return max(pongs[payload] - pings[payload] for payload in pongs)
 
 
+@pytest.mark.parametrize("ws", SERVERS)
 @pytest.mark.parametrize("behave", [wait, stream])
 class TestStopped:
     def test_for_less_than_the_timeout(self, serve: Serve, reports: Reports, behave: Any) -> None:

@@ -15,7 +15,7 @@ import pytest
 from asgi_keepalive import KeepaliveTimeout, get_keepalive
 
 from ..client import CLOSE, TEXT, Client, close_code
-from ..conftest import Reports, Serve
+from ..conftest import SERVERS, Reports, Serve
 from ..server import Server, kernel_sockets
 from ..test_promises import (
     CLOSE_TIMEOUT,
@@ -30,6 +30,8 @@ from ..test_promises import (
 )
 from .network import Host, Network
 from .test_frozen import slowest_answer
+
+pytestmark = pytest.mark.parametrize("ws", SERVERS)
 
 
 @pytest.fixture

@@ -1,0 +1,280 @@
+"""hypercorn: its asyncio and uvloop workers, HTTP/1.1.
+
+There, four objects make a connection: a stream (`WSStream`, whose `app_send` is the application's
+`send`), the `H11Protocol` beneath, the `TCPServer` with its task that reads, and a stream reader's
+protocol on the transport. `attach` puts a protocol of its own before that last one. It lets
+everything through until the application accepts; from then on it parses what arrives itself, with
+the stream's own wsproto connection, and the reader learns only that the connection has ended.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import functools
+from collections.abc import Callable
+from math import inf
+from typing import Any
+
+from hypercorn.asyncio.tcp_server import TCPServer
+from hypercorn.protocol.h11 import H11Protocol
+from hypercorn.protocol.ws_stream import ASGIWebsocketState, FrameTooLargeError, WSStream
+from wsproto.connection import ConnectionState
+from wsproto.events import CloseConnection, Message, Ping, Pong
+from wsproto.frame_protocol import CloseReason
+
+from ..extension import Disconnected, Event, Receive, Send, Server
+from .buffer import connect
+from .frames import framing
+from .reading import ReadAheadQueue
+from .speaking import Extension
+from .turns import taking_turns
+
+TOUCHED = {
+    WSStream: ("_send_wsproto_event", "app_put", "buffer", "config", "send", "state"),
+    H11Protocol: ("send",),
+    TCPServer: ("_close", "config", "loop", "reader", "writer"),
+}
+"""The undocumented attributes on which this module rests."""
+
+TRIO = (
+    "hypercorn's trio worker gives no access to Ping and Pong frames. Run hypercorn with "
+    "--worker-class asyncio or uvloop"
+)
+HTTP_2 = (
+    "hypercorn gives no access to Ping and Pong frames over HTTP/2 and HTTP/3. Offer only "
+    'HTTP/1.1: alpn_protocols = ["http/1.1"] and no quic_bind in its configuration'
+)
+
+
+class _Protocol(asyncio.Protocol):
+    """Parses what arrives on an accepted connection."""
+
+    answer_ping: Callable[[bytes], None]
+
+    def __init__(self, stream: Any, tcp: Any) -> None:
+        self.stream = stream
+        self.loop: asyncio.AbstractEventLoop = tcp.loop
+        self.transport: Any = tcp.writer.transport
+        speaker: Any = self  # whole with what `framing` adds
+        self.extension = Extension(speaker)
+        self._tcp = tcp
+        self._reader: Any = self.transport.get_protocol()
+        self._close_tcp = tcp._close
+        self._send_event = stream._send_wsproto_event
+        self._lost = False
+        self._writing_paused = False
+        self._accepted = False
+        tcp.writer._transport = self.transport
+        tcp._close = self._close
+        stream._send_wsproto_event = self._send
+        waiting = stream.app_put.__self__
+        self.queue = ReadAheadQueue(self, stream.config.max_app_queue_size or inf)
+        while not waiting.empty():
+            self.queue.put_nowait(waiting.get_nowait())
+        stream.app_put = self._put
+        connect(self.transport, self.loop, self)
+
+    # From hypercorn.
+
+    async def _put(self, event: Event) -> None:
+        self.queue.put_nowait(event)
+
+    async def _send(self, event: Any) -> None:
+        # The Close frame of an application that returns may have to wait, as its own may.
+        if isinstance(event, CloseConnection):
+            self.transport.abort_after(self.transport.close_timeout)
+        await self._send_event(event)
+
+    async def _close(self) -> None:
+        """Close TCP; hypercorn waits for the end of that, unless it has to exit."""
+        await self._close_tcp()
+        if not self._lost:
+            self.transport.abort()
+
+    # From the application.
+
+    async def send_other(self, send: Send, event: Event) -> None:
+        """Pass an event of the application to `send`, which drops in silence what is too late."""
+        if self._is_lost():
+            raise Disconnected
+        await send(event)
+        if self._is_lost():
+            raise Disconnected
+
+    def _is_lost(self) -> bool:
+        is_connected = self.stream.state is ASGIWebsocketState.CONNECTED  # the application's view
+        return is_connected and self._accepted and not self.is_open()
+
+    # From the transport.
+
+    def data_received(self, data: bytes) -> None:
+        if self._accepted:
+            self._read_frames(data)
+        else:
+            self._reader.data_received(data)
+
+    def eof_received(self) -> bool:
+        self._reader.eof_received()
+        return self.extension.eof_received()
+
+    def pause_writing(self) -> None:
+        self._writing_paused = True
+        self._reader.pause_writing()
+
+    def resume_writing(self) -> None:
+        if self._writing_paused:  # not if `end` has been here before
+            self._writing_paused = False
+            self._reader.resume_writing()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._lost = True
+        self.extension.connection_lost()
+        self._reader.connection_lost(exc)
+
+    # Frames.
+
+    def _read_frames(self, data: bytes) -> None:
+        connection = self.stream.connection
+        connection.receive_data(data)
+        for event in connection.events():
+            if isinstance(event, Message):
+                if not self._receive(event):
+                    break
+            elif isinstance(event, Ping):
+                self.answer_ping(connection.send(event.response()))
+            elif isinstance(event, Pong):
+                self.extension.pong(bytes(event.payload))
+            elif isinstance(event, CloseConnection):
+                self._receive_close(event)
+
+    def _receive(self, event: Message[Any]) -> bool:
+        """Return whether more can come."""
+        buffer = self.stream.buffer
+        try:
+            buffer.extend(event)
+        except FrameTooLargeError:
+            self._write(CloseConnection(code=CloseReason.MESSAGE_TOO_BIG))
+            self._end(1006)
+            return False
+        if event.message_finished:
+            self.queue.put_nowait(buffer.to_message())
+            buffer.clear()
+        return True
+
+    def _receive_close(self, event: CloseConnection) -> None:
+        """The peer has closed, or answered a Close frame, or what it sent is not WebSocket."""
+        state = self.stream.connection.state
+        if state is ConnectionState.OPEN:
+            self._write(CloseConnection(code=event.code))
+            self._end(1006)  # as no Close frame was received (RFC 6455 7.1.5)
+            return
+        if state is ConnectionState.REMOTE_CLOSING:
+            self._write(event.response())
+        self._end(event.code, event.reason or "")
+
+    def _write(self, event: CloseConnection) -> None:
+        self.transport.write(self.stream.connection.send(event))
+
+    def _end(self, code: int, reason: str = "") -> None:
+        self._end_reading(code, reason)
+        self.transport.close()
+
+    def _end_reading(self, code: int, reason: str) -> None:
+        """Let hypercorn end the connection: to its task that reads, the peer has gone."""
+        # Its own disconnect would be 1006, whatever the Close frame said.
+        self.queue.end({"type": "websocket.disconnect", "code": code, "reason": reason})
+        self._reader.eof_received()
+
+    # What the extension asks for.
+
+    @property
+    def ping_interval(self) -> float | None:
+        """hypercorn's own setting."""
+        interval: float | None = self.stream.config.websocket_ping_interval
+        return interval
+
+    @ping_interval.setter
+    def ping_interval(self, value: float | None) -> None:
+        if self.ping_interval is not value:
+            self.stream.config = copy.copy(self.stream.config)
+            self.stream.config.websocket_ping_interval = value
+
+    async def accepted(self) -> None:
+        self._accepted = self.stream.state is ASGIWebsocketState.CONNECTED
+        # What came meanwhile, and its own task has not seen.
+        buffer = self._tcp.reader._buffer
+        early = bytes(buffer)
+        buffer.clear()
+        if early:
+            self.data_received(early)
+            self.go_on_reading()
+
+    def may_write(self) -> bool:
+        return not self._writing_paused
+
+    def is_between_frames(self) -> bool:
+        """Whether the library's parser waits for the first byte of a frame."""
+        decoder = self.stream.connection._proto._frame_decoder
+        return decoder.header is None and not decoder.buffer
+
+    def is_open(self) -> bool:
+        return (
+            self._accepted
+            and not self.transport.is_closing()
+            and self.stream.connection.state is ConnectionState.OPEN
+        )
+
+    def go_on_reading(self) -> None:
+        self.queue.go_on()
+
+    def write_close(self, code: int, reason: str) -> None:
+        self._write(CloseConnection(code=code, reason=reason))
+        self._end_reading(code, reason)
+
+    def end(self) -> None:
+        self.resume_writing()
+
+
+class KeepaliveProtocol(taking_turns(framing(_Protocol))):  # type: ignore[misc]
+    """Speaks the `websocket.ping` extension, which `docs/extension.md` specifies."""
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self._accepted and self._tcp.config.read_timeout is not None:
+            self._tcp.reader._wakeup_waiter()  # it has nothing to read, but no reason to give up
+
+
+def attach(stream: Any, receive: Receive, send: Send) -> Server | str | None:
+    """Make a connection speak the extension.
+
+    Args:
+        stream: What hypercorn's `send` is bound to.
+        receive: Where the application's events come from.
+        send: Where the application's own events go.
+
+    Returns:
+        What speaks the extension; why there is none over HTTP/2 and HTTP/3, nor on trio; or `None`
+        if the inside is not what is expected, or `receive` or `send` is not the stream's own.
+    """
+    http = getattr(getattr(stream, "send", None), "__self__", None)
+    tcp = getattr(getattr(http, "send", None), "__self__", None)
+    if type(stream) is WSStream and type(tcp).__module__.startswith("hypercorn.trio"):
+        return TRIO
+    if type(stream) is WSStream and type(http).__name__ in {"H2Protocol", "H3Protocol"}:
+        return HTTP_2
+    for part, (cls, names) in zip((stream, http, tcp), TOUCHED.items(), strict=True):
+        if type(part) is not cls or not all(hasattr(part, name) for name in names):
+            return None
+    queue = getattr(stream.app_put, "__self__", None)
+    if queue is None or getattr(receive, "__self__", None) is not queue or send != stream.app_send:
+        return None
+    protocol = KeepaliveProtocol(stream, tcp)
+    return Server(
+        receive=protocol.queue.get,
+        send=functools.partial(protocol.extension.send, send),
+        send_other=functools.partial(protocol.send_other, send),
+        ping=protocol.extension.ping,
+        fail=protocol.extension.fail,
+        ends_calls=True,
+    )

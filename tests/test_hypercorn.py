@@ -1,0 +1,216 @@
+"""What only hypercorn does: its settings, and where it is left alone."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import socket
+import sys
+from typing import Any
+
+import h2.connection
+import h2.events
+import hypercorn.logging
+import pytest
+from hypercorn.asyncio.tcp_server import TCPServer
+from hypercorn.protocol.ws_stream import WSStream
+
+from asgi_keepalive import KeepaliveMiddleware, get_keepalive
+from asgi_keepalive.servers import UNSUPPORTED
+from asgi_keepalive.servers.hypercorn import HTTP_2, TRIO, attach
+
+from .client import CLOSE, TEXT, Client, close_code, frame
+from .conftest import Reports, Serve
+from .process import started
+from .server import kernel_sockets, running, wait_until
+from .serving import serving
+from .test_promises import accept, echo, freed, logged
+
+
+@pytest.fixture
+def ws() -> str:
+    return "hypercorn"
+
+
+HYPERCORN = (sys.executable, "-m", "hypercorn", "tests.app:app", "--bind", "127.0.0.1:PORT")
+
+
+async def until_end(scope: Any, receive: Any, send: Any) -> Any:
+    """Accept, receive until the end, and return what that was."""
+    await accept(receive, send)
+    while (event := await receive())["type"] == "websocket.receive":
+        pass
+    return event
+
+
+class TestFrames:
+    def test_that_are_not_websocket(self, serve: Serve, reports: Reports) -> None:
+        async def app(*args: Any) -> None:
+            reports.put(await until_end(*args))
+
+        server = serve(app)
+        with Client(server.port).open() as client:
+            client.socket.sendall(b"\x81\x05hello")  # without a mask
+            assert reports.get()["code"] == 1006
+            assert close_code(client.expect(CLOSE))[0] == 1002
+            assert client.until_end() == []
+        freed(server, client, 0)
+
+    def test_of_a_message_that_is_too_large(self, serve: Serve, reports: Reports) -> None:
+        async def app(*args: Any) -> None:
+            reports.put(await until_end(*args))
+
+        server = serve(app, websocket_max_message_size=1000)
+        with Client(server.port).open() as client:
+            client.socket.sendall(frame(TEXT, b"x" * 1001) + frame(TEXT, b"and more"))
+            assert reports.get()["code"] == 1006
+            assert close_code(client.expect(CLOSE))[0] == 1009
+            assert client.until_end() == []
+        freed(server, client, 0)
+
+    @pytest.mark.parametrize("loop", ["asyncio"])
+    def test_that_come_while_accept_is_being_sent(self, serve: Serve, reports: Reports) -> None:
+        class Slow(hypercorn.logging.Logger):
+            async def access(self, *args: Any) -> None:
+                loop = asyncio.get_running_loop()
+                servers = [one for one in gc.get_objects() if type(one) is TCPServer]
+                [buffer] = [one.reader._buffer for one in servers if one.loop is loop]  # type: ignore[attr-defined]
+                while not buffer:  # noqa: ASYNC110
+                    await asyncio.sleep(0)
+                reports.put("one came")
+
+        server = serve(echo, ping_interval=None, logger_class=Slow)
+        with Client(server.port).open() as client:
+            client.send(TEXT, b"early")
+            assert reports.get() == "one came"
+            client.send(TEXT, b"later")
+            assert [client.expect(TEXT), client.expect(TEXT)] == [b"early", b"later"]
+
+
+class TestSettings:
+    def test_read_timeout_hears_what_comes(self, serve: Serve, reports: Reports) -> None:
+        async def app(*args: Any) -> None:
+            reports.put(await until_end(*args))
+
+        server = serve(app, read_timeout=0.5, ping_timeout=5)
+        with Client(server.port).open() as client:
+            client.answer(1.5)
+            assert reports.empty()
+            client.socket.settimeout(2)
+            assert reports.get()["code"] == 1006
+
+    def test_unlimited_queue(self, serve: Serve, reports: Reports) -> None:
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await accept(receive, send)
+            await asyncio.sleep(0.5)
+            reports.put([(await receive()).get("text") for _ in range(100)])
+
+        server = serve(app, ws_max_queue=None)
+        with Client(server.port).open() as client:
+            client.socket.sendall(b"".join(frame(TEXT, b"%d" % n) for n in range(100)))
+            client.answer(1)
+            assert reports.get() == [str(n) for n in range(100)]
+
+
+class TestDeclines:
+    """P10."""
+
+    @pytest.mark.parametrize("hidden", ["receive", "send"])
+    def test_where_something_hides_it(
+        self, ws: str, loop: str, reports: Reports, hidden: str
+    ) -> None:
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            reports.put(get_keepalive(scope).supported)
+            await echo(scope, receive, send)
+
+        middleware = KeepaliveMiddleware(app)
+
+        async def hiding(scope: Any, receive: Any, send: Any) -> None:
+            async def hidden_call(*event: Any) -> Any:
+                return await calls[hidden](*event)
+
+            calls = {"receive": receive, "send": send}
+            await middleware(scope, **{**calls, hidden: hidden_call})
+
+        with running(serving(hiding, ws=ws, loop=loop)) as server:
+            for _ in range(2):
+                with Client(server.port).open() as client:
+                    assert reports.get() is False
+                    client.send(TEXT, b"hello")
+                    assert client.expect(TEXT) == b"hello"
+                    client.send(CLOSE, b"\x03\xe8")
+                    client.until_end()
+            [warning] = logged(server, "keepalive is off")
+            assert UNSUPPORTED in warning.getMessage()
+
+    def test_inside_that_is_different(self) -> None:
+        assert attach(object(), receive, send) is None
+        assert attach(object.__new__(WSStream), receive, send) is None
+
+    def test_trio(self) -> None:
+        with started(*HYPERCORN, "--worker-class", "trio") as process:
+            for _ in range(2):
+                with Client(process.port, path="/receive").open() as client:
+                    assert process.told()["supported"] is False
+                    client.send(CLOSE, b"\x03\xe8")
+                    assert "code" in process.told()
+            assert TRIO in process.output
+            assert process.output.count("keepalive is off") == 1
+
+    def test_http_2(self) -> None:
+        with started(*HYPERCORN) as process:
+            for _ in range(2):
+                assert websocket_over_http_2(process.port, "/receive") == b"200"
+                assert process.told()["supported"] is False
+                assert "code" in process.told()
+            assert HTTP_2 in process.output
+            assert process.output.count("keepalive is off") == 1
+
+
+async def receive() -> Any:
+    """A server's, in name."""
+
+
+async def send(event: Any) -> None:
+    """A server's, in name."""
+
+
+def websocket_over_http_2(port: int, path: str) -> bytes:
+    """Open a WebSocket connection (RFC 8441) and leave it; return the status of the response."""
+    connection = h2.connection.H2Connection()
+    connection.initiate_connection()
+    with socket.create_connection(("127.0.0.1", port)) as sock:
+        sock.settimeout(10)
+        sock.sendall(connection.data_to_send())
+        while True:
+            for event in connection.receive_data(sock.recv(65536)):
+                if isinstance(event, h2.events.RemoteSettingsChanged):
+                    connection.send_headers(
+                        connection.get_next_available_stream_id(),
+                        [
+                            (":method", "CONNECT"),
+                            (":protocol", "websocket"),
+                            (":scheme", "http"),
+                            (":authority", "localhost"),
+                            (":path", path),
+                            ("sec-websocket-version", "13"),
+                        ],
+                    )
+                elif isinstance(event, h2.events.ResponseReceived):
+                    assert event.headers is not None
+                    return dict(event.headers)[b":status"]
+            sock.sendall(connection.data_to_send())
+
+
+def test_sigterm_with_frozen_peers(ws: str, loop: str) -> None:
+    """It waits for applications, then cancels them; what cannot be flushed must not add to it."""
+    flags = ("--worker-class", loop, "--graceful-timeout", "1")
+    with (
+        started(*HYPERCORN, *flags, PING_INTERVAL="20", PING_TIMEOUT="20") as process,
+        Client(process.port, path="/stream", receive_buffer=4096).open() as frozen,
+        Client(process.port, path="/receive").open(),
+    ):
+        process.told()
+        process.told()
+        wait_until(lambda: kernel_sockets(process.port, frozen.port)[0][1] > 100_000)
+        assert process.terminate() < 1 + 0.5 + 1 + 1  # the interpreter has to exit, too
