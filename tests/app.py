@@ -49,3 +49,11 @@ async def stream(websocket: WebSocket) -> None:
             await websocket.send_bytes(bytes(65536))
     except WebSocketDisconnect as disconnect:
         tell(code=disconnect.code, timed_out=keepalive.timed_out)
+
+
+@app.websocket("/echo")
+async def echo(websocket: WebSocket) -> None:
+    await websocket.accept()
+    tell(supported=get_keepalive(websocket).supported)
+    await websocket.send_text(await websocket.receive_text())
+    await websocket.close(4000, "mine")

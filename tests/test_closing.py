@@ -19,7 +19,7 @@ from uvicorn.server import ServerState
 from websockets.protocol import State
 
 from asgi_keepalive import KeepaliveMiddleware, get_keepalive
-from asgi_keepalive.servers import UNSUPPORTED, extend
+from asgi_keepalive.servers import UNSUPPORTED, extend, granian, gunicorn
 from asgi_keepalive.servers.closing import POLL, BoundedTransport, reset_on_close, unacknowledged
 from asgi_keepalive.servers.uvicorn import _module, attach, legacy, sansio, wsproto
 
@@ -749,3 +749,19 @@ class TestExtend:
     async def test_package_of_the_users_that_is_named_like_a_helper_here(self) -> None:
         wrapper = type("Wrapper", (), {"__module__": "closing", "send": unused})()
         assert extend({"type": "websocket"}, unused, wrapper.send) == UNSUPPORTED
+
+    @pytest.mark.parametrize(
+        ("module", "advice"),
+        [
+            ("granian._granian", granian.ADVICE),
+            ("gunicorn.asgi.websocket", gunicorn.ADVICE),
+        ],
+        ids=["granian", "gunicorn"],
+    )
+    @in_no_time
+    async def test_server_that_gives_no_access_is_named(self, module: str, advice: str) -> None:
+        protocol: Any = type("Protocol", (), {"__module__": module, "call": unused})()
+        assert extend({"type": "websocket"}, protocol.call, protocol.call) == advice
+        assert extend({"type": "websocket"}, protocol.call, unused) == advice
+        scope: Any = {"type": "websocket", "extensions": {"websocket.ping": {}}}
+        assert not isinstance(extend(scope, protocol.call, protocol.call), str)

@@ -6,7 +6,9 @@ import sys
 
 import pytest
 
-from .client import CLOSE, PING, Client, close_code
+from asgi_keepalive.servers import granian, gunicorn
+
+from .client import CLOSE, PING, TEXT, Client, close_code
 from .conftest import LOOPS, PROTOCOLS
 from .process import Process, started, uvicorn
 from .server import kernel_sockets, wait_until
@@ -72,6 +74,48 @@ def test_hidden_server_is_warned_about() -> None:
                 assert process.told()["code"] == 1000
         assert process.output.count("keepalive is off") == 1
         assert f"--ws {CLASSES[0]}" in process.output
+
+
+@pytest.mark.parametrize(
+    ("command", "advice"),
+    [
+        (
+            [
+                *(sys.executable, "-m", "granian", "tests.app:app", "--interface", "asgi"),
+                *("--host", "127.0.0.1", "--port", "PORT"),
+            ],
+            granian.ADVICE,
+        ),
+        (
+            [
+                *(sys.executable, "-m", "gunicorn", "tests.app:app", "--bind", "127.0.0.1:PORT"),
+                *("--worker-class", "asgi"),
+            ],
+            gunicorn.ADVICE,
+        ),
+    ],
+    ids=["granian", "gunicorn-asgi"],
+)
+def test_server_without_pongs(command: list[str], advice: str) -> None:
+    with started(*command) as process:
+        for _ in range(2):
+            with Client(process.port, path="/echo").open() as client:
+                assert process.told() == {"supported": False}
+                client.send(TEXT, b"hello")
+                assert client.expect(TEXT) == b"hello"
+                assert close_code(client.expect(CLOSE)) == (4000, "mine")
+                client.send(CLOSE, b"\x0f\xa0")
+        with Client(process.port, path="/receive").open() as client:
+            assert process.told()["supported"] is False
+            client.socket.settimeout(0.7)
+            with pytest.raises(TimeoutError):  # neither a Ping nor a timeout
+                client.receive()
+            client.send(CLOSE, b"\x03\xe8")
+            told = process.told()
+            assert (told["code"], told["timed_out"]) == (1000, False)
+        assert process.output.count("keepalive is off") == 1
+        assert f"keepalive is off: {advice}\n" in process.output
+        assert "Traceback" not in process.output
 
 
 @pytest.mark.parametrize("loop", LOOPS)
