@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import functools
 import socket
 import sys
 from collections.abc import Callable, Iterator
@@ -763,5 +764,7 @@ class TestExtend:
         protocol: Any = type("Protocol", (), {"__module__": module, "call": unused})()
         assert extend({"type": "websocket"}, protocol.call, protocol.call) == advice
         assert extend({"type": "websocket"}, protocol.call, unused) == advice
+        partial = functools.partial(unused, protocol)
+        assert extend({"type": "websocket"}, unused, partial) == advice
         scope: Any = {"type": "websocket", "extensions": {"websocket.ping": {}}}
         assert not isinstance(extend(scope, protocol.call, protocol.call), str)
