@@ -10,6 +10,10 @@ import pytest
 from asgiref.typing import ASGI3Application, ASGIReceiveCallable, ASGISendCallable
 from asgiref.typing import Scope as AsgirefScope
 from fastapi import FastAPI, WebSocket
+from litestar import Litestar
+from litestar import WebSocket as LitestarWebSocket
+from quart import Quart
+from quart import websocket as quart_websocket
 from starlette.applications import Starlette
 from starlette.endpoints import WebSocketEndpoint
 from starlette.middleware import Middleware
@@ -80,6 +84,8 @@ def test_it_can_be_added_to_frameworks() -> None:
     WebSocketRoute("/", Endpoint, middleware=[Middleware(KeepaliveMiddleware)])
     Mount("/", FastAPI(), middleware=[Middleware(KeepaliveMiddleware, ping_timeout=1)])
     Middleware(KeepaliveMiddleware, ping_intervall=20)  # type: ignore[call-arg]
+    KeepaliveMiddleware(Litestar(logging_config=None))
+    KeepaliveMiddleware(Quart("quart").asgi_app)
 
 
 def test_result_is_an_application() -> None:
@@ -106,6 +112,19 @@ def test_state_is_typed() -> None:
     assert_type(KeepaliveTimeout(keepalive).keepalive, Keepalive)
     with pytest.raises(AttributeError):
         get_keepalive(object())  # type: ignore[arg-type]
+
+
+def test_connections_of_other_frameworks_are_accepted() -> None:
+    def in_litestar(socket: LitestarWebSocket[Any, Any, Any]) -> None:
+        assert_type(get_keepalive(socket), Keepalive)
+
+    def in_quart() -> None:
+        assert_type(get_keepalive(quart_websocket), Keepalive)
+
+    with pytest.raises(LookupError):
+        in_litestar(LitestarWebSocket({"type": "websocket"}))  # type: ignore[arg-type]
+    with pytest.raises(RuntimeError, match="Not within a websocket context"):
+        in_quart()
 
 
 def test_typed_scope_of_asgiref_is_accepted() -> None:
