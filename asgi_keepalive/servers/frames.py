@@ -19,8 +19,8 @@ def framing(base: Any) -> Any:
     """Return a subclass of a protocol that writes Pings, takes Pongs and may withhold its own.
 
     The protocol has an `extension`, a `transport`, `ping_interval`, `may_write()` (whether the
-    transport's buffer is not full), `is_open()`, and `is_between_frames()`: whether the library's
-    parser waits for the first byte of a frame.
+    transport's buffer is not full), `is_established()`, and `is_between_frames()`: whether the
+    library's parser waits for the first byte of a frame.
     """
 
     class Framing(base):  # type: ignore[misc]
@@ -63,7 +63,7 @@ def framing(base: Any) -> Any:
         def resume_writing(self) -> None:
             super().resume_writing()
             pong, self._pong = self._pong, b""
-            if pong and self.is_open():
+            if pong and self.is_established():
                 self.transport.write(pong)
 
     return Framing

@@ -20,7 +20,7 @@ class Speaker(Protocol):
     async def accepted(self) -> None:
         """Return when the handshake that `websocket.accept` began is over."""
 
-    def is_open(self) -> bool:
+    def is_established(self) -> bool:
         """Whether the handshake is complete and nobody has begun to close."""
 
     def write_ping(self, payload: bytes) -> None:
@@ -92,7 +92,7 @@ class Extension:
         self._transport.linger()
 
     def _must_be_open(self) -> None:
-        if self._is_closing or not self._protocol.is_open():
+        if self._is_closing or not self._protocol.is_established():
             raise ConnectionError("the WebSocket connection is not open")
 
     # From the protocol.

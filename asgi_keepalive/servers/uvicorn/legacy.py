@@ -94,7 +94,7 @@ class KeepaliveProtocol(shared.extended(WebSocketProtocol)):  # type: ignore[mis
     async def accepted(self) -> None:
         await self.handshake_completed_event.wait()
 
-    def is_open(self) -> bool:
+    def is_established(self) -> bool:
         return self.state is State.OPEN and not self.transport.is_closing()
 
     def write_ping(self, payload: bytes) -> None:

@@ -69,7 +69,7 @@ def reading_ahead(base: Any) -> Any:
         async def accepted(self) -> None:
             pass
 
-        def is_open(self) -> bool:
+        def is_established(self) -> bool:
             return self.handshake_complete and not (self.close_sent or self.transport.is_closing())
 
         def failed(self, code: int, reason: str) -> None:
