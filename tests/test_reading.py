@@ -76,6 +76,7 @@ async def test_its_end_is_told_to_all_and_for_ever() -> None:
     events.end(LAST)
     assert await tasks[1] == LAST
     events.put_nowait({"type": "websocket.disconnect", "code": 1005})
+    events.end({"type": "websocket.disconnect", "code": 1006})
     assert [await events.get() for _ in range(2)] == [LAST, LAST]
 
 

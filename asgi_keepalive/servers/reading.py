@@ -90,8 +90,9 @@ class ReadAheadQueue:
         return item
 
     def end(self, last: Event) -> None:
-        """Nothing more will come but this event, however often it is asked for."""
-        self._last = last
+        """Nothing more will come but this event, however often; the first such call counts."""
+        if self._last is None:
+            self._last = last
         for getter in self._getters:
             if not getter.done():
                 getter.set_result(None)
