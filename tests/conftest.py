@@ -20,10 +20,18 @@ from .serving import CANCELLED, serving
 PROTOCOLS = ["websockets-sansio", "wsproto", "websockets"]
 """uvicorn's, as `--ws` names them."""
 
-SERVERS = [*PROTOCOLS, "hypercorn"]
+SERVERS = [*PROTOCOLS, "hypercorn", "daphne"]
 LOOPS = ["asyncio", "uvloop"]
 
 Serve = Callable[..., Server]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave out what cannot be: Twisted brings an event loop of its own."""
+    for item in items.copy():
+        params = item.callspec.params if hasattr(item, "callspec") else {}
+        if params.get("ws") == "daphne" and params.get("loop") == "uvloop":
+            items.remove(item)
 
 
 @pytest.fixture(params=SERVERS)

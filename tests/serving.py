@@ -4,18 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
+import threading
 from typing import Any
 
+import daphne.server  # type: ignore[import-untyped]
 import hypercorn
 import hypercorn.asyncio
+import twisted.internet
 import uvicorn
+from twisted.internet.asyncioreactor import AsyncioSelectorReactor
+from twisted.logger import LogEvent, formatEvent, globalLogPublisher
 
 from asgi_keepalive.extension import Application
 from asgi_keepalive.servers.closing import POLL
 
 from .server import Server
 
-APPLICATION_FAILED = ("Exception in ASGI application", "Error in ASGI Framework")
+APPLICATION_FAILED = (
+    "Exception in ASGI application",
+    "Error in ASGI Framework",
+    "Exception inside application",
+)
 """How servers begin to tell of an exception that left the application."""
 
 CANCELLED = (
@@ -116,6 +126,97 @@ def _with_lifespan(app: Application) -> Application:
     return wrapped
 
 
+class _Reactors(threading.local):
+    """Stands for the reactor of the thread, where Twisted knows only one for the process."""
+
+    current: AsyncioSelectorReactor
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.current, name)
+
+
+_reactors: Any = _Reactors()
+daphne.server.twisted_loop.close()
+sys.modules["twisted.internet.reactor"] = _reactors
+twisted.internet.reactor = _reactors
+daphne.server.reactor = _reactors
+
+
+def _tell_of_failure(event: LogEvent) -> None:
+    """Pass on what Twisted catches, which daphne silences."""
+    # At exit, daphne stumbles over a connection that has no application (any more).
+    if "log_failure" in event and not event["log_failure"].check(KeyError):
+        logging.getLogger("daphne.twisted").error("%s", formatEvent(event))
+
+
+globalLogPublisher.addObserver(_tell_of_failure)  # type: ignore[arg-type]
+
+
+class Daphne(Server):
+    """daphne; keywords are uvicorn's names of its settings."""
+
+    def __init__(
+        self,
+        app: Application,
+        *,
+        loop: str,
+        address: str = "127.0.0.1",
+        ws_max_queue: int | None = None,  # of which it knows nothing
+        ws_ping_interval: float = 20.0,
+        ws_ping_timeout: float = 30.0,
+        ssl_certfile: str | None = None,
+    ) -> None:
+        super().__init__(loop, address)
+        self.socket.close()
+        endpoint = f"0:interface={address}"
+        if ssl_certfile is not None:
+            endpoint += f":privateKey={ssl_certfile}:certKey={ssl_certfile}"
+        self._up = False
+        self._server = daphne.server.Server(
+            app,
+            endpoints=[f"{'ssl' if ssl_certfile else 'tcp'}:{endpoint}"],
+            signal_handlers=False,
+            ping_interval=ws_ping_interval,
+            ping_timeout=ws_ping_timeout,
+            ready_callable=self._ready,
+        )
+
+    def _ready(self) -> None:
+        self.port = self._server.listening_addresses[0][1]
+        self._up = True
+
+    def _run(self) -> None:
+        self.loop = asyncio.SelectorEventLoop()
+        self._reactor = _reactors.current = AsyncioSelectorReactor(self.loop)
+        try:
+            self._server.run()
+        finally:
+            # The end of the process would do the rest.
+            for reader in self._reactor._internalReaders:
+                reader.connectionLost(None)
+            for task in (tasks := asyncio.all_tasks(self.loop)):
+                task.cancel()
+            rest = asyncio.gather(asyncio.sleep(3 * POLL), *tasks, return_exceptions=True)
+            self.loop.run_until_complete(rest)
+            self.loop.close()
+
+    async def serve(self) -> None:
+        raise NotImplementedError  # Twisted runs the loop
+
+    def exit(self) -> None:
+        self.run(self._reactor.stop)
+
+    def is_up(self) -> bool:
+        return self._up
+
+    def connections(self) -> int:
+        return int(self._server.ws_factory.countConnections)
+
+
+OTHERS = {"hypercorn": Hypercorn, "daphne": Daphne}
+
+
 def serving(app: Application, *, ws: Any, **config: Any) -> Server:
-    """Return one that serves an application: hypercorn, or uvicorn with that `--ws`."""
-    return Hypercorn(app, **config) if ws == "hypercorn" else Uvicorn(app, ws=ws, **config)
+    """Return one that serves an application: another server, or uvicorn with that `--ws`."""
+    other = OTHERS.get(ws)
+    return other(app, **config) if other else Uvicorn(app, ws=ws, **config)

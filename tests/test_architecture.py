@@ -90,7 +90,10 @@ def test_servers_know_nothing_but_the_extension_and_how_to_step(module: str) -> 
 
 @pytest.mark.parametrize("module", [name for name in MODULES if name not in SERVERS])
 def test_only_servers_import_servers(module: str) -> None:
-    assert not foreign(module) & {"uvicorn", "websockets", "wsproto", "hypercorn", "daphne"}
+    assert not foreign(module) & {
+        *("uvicorn", "websockets", "wsproto", "hypercorn"),
+        *("daphne", "autobahn", "twisted"),
+    }
 
 
 @pytest.mark.parametrize("module", [name for name in MODULES if name not in SERVERS])
@@ -117,7 +120,8 @@ print(*sorted({name.partition(".")[0] for name in sys.modules}))
     )
     imported = set(result.stdout.split())
     assert "asgi_keepalive" in imported
-    assert not imported & {"uvicorn", "websockets", "wsproto", "uvloop", "starlette"}
+    servers = {"uvicorn", "websockets", "wsproto", "daphne", "autobahn", "twisted"}
+    assert not imported & {*servers, "uvloop", "starlette"}
 
 
 def public() -> Iterator[Any]:

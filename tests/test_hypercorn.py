@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import socket
-import sys
 from typing import Any
 
 import h2.connection
@@ -25,14 +24,12 @@ from .process import started
 from .server import kernel_sockets, running, wait_until
 from .serving import serving
 from .test_promises import accept, echo, freed, logged
+from .test_servers import HYPERCORN
 
 
 @pytest.fixture
 def ws() -> str:
     return "hypercorn"
-
-
-HYPERCORN = (sys.executable, "-m", "hypercorn", "tests.app:app", "--bind", "127.0.0.1:PORT")
 
 
 async def until_end(scope: Any, receive: Any, send: Any) -> Any:

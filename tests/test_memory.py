@@ -37,6 +37,15 @@ def flood(client: Client, data: bytes, times: int, *, patience: float = 0.3) -> 
     return True
 
 
+def peer_port(transport: BoundedTransport) -> int | None:
+    """Return the port of a connection's client, as long as it is connected."""
+    try:
+        port: int = transport.get_extra_info("socket").getpeername()[1]
+    except (AttributeError, OSError):
+        return None
+    return port
+
+
 async def receive_all(receive: Any) -> tuple[int, Any]:
     """Receive until the end; return the number of messages, and the last event."""
     count = 0
@@ -56,8 +65,11 @@ class TestMemory:
     @pytest.mark.parametrize("max_queue", [32, None])
     @pytest.mark.parametrize("compressed", [False, True], ids=["fragments", "compressed"])
     def test_messages(
-        self, serve: Serve, reports: Reports, compressed: bool, max_queue: int | None
+        self, serve: Serve, ws: str, reports: Reports, compressed: bool, max_queue: int | None
     ) -> None:
+        if ws == "daphne" and (compressed or max_queue is None):
+            pytest.skip("daphne has neither compression nor this setting")
+
         async def app(scope: Any, receive: Any, send: Any) -> None:
             await accept(receive, send)
             await asyncio.sleep(TIMEOUT)
@@ -115,8 +127,7 @@ class TestMemory:
             [transport] = [
                 one
                 for one in gc.get_objects()
-                if type(one) is BoundedTransport
-                and (one.get_extra_info("peername") or [None])[-1] == client.port
+                if type(one) is BoundedTransport and peer_port(one) == client.port
             ]
             taken = flood(client, raw(PING, bytes(125)) * 1000, 100)
             if taken:  # the legacy protocol reads nothing while its own buffer is full

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 
 import pytest
 
@@ -21,6 +22,8 @@ CLASSES = [
         "legacy",
     )
 ]
+HYPERCORN = [sys.executable, "-m", "hypercorn", "--bind", "127.0.0.1:PORT", "tests.app:app"]
+DAPHNE = [sys.executable, "-m", "daphne", "--port", "PORT", "tests.app:app"]
 TIMED_OUT = {"code": 1011, "reason": "keepalive ping timeout", "timed_out": True}
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="starts POSIX processes")
@@ -49,8 +52,14 @@ def times_out(process: Process) -> None:
             *(sys.executable, "-m", "gunicorn", "tests.app:app", "--bind", "127.0.0.1:PORT"),
             *("--worker-class", "uvicorn_worker.UvicornWorker", "--workers", "2"),
         ],
+        HYPERCORN,
+        [*HYPERCORN, "--worker-class", "uvloop", "--workers", "2"],
+        DAPHNE,
     ],
-    ids=["plain", "workers", "reload", "proxy-headers", "fastapi-run", "fastapi-dev", "gunicorn"],
+    ids=[
+        *("plain", "workers", "reload", "proxy-headers", "fastapi-run", "fastapi-dev", "gunicorn"),
+        *("hypercorn", "hypercorn-workers", "daphne"),
+    ],
 )
 def test_no_flags(command: list[str]) -> None:
     with started(*command) as process:
@@ -133,6 +142,25 @@ def test_sigterm_with_frozen_peers(ws: str, loop: str) -> None:
             assert process.terminate() < 0.5 + 1 + 1  # the interpreter has to exit, too
             assert close_code(idle.expect(CLOSE))[0] == 1012
             assert {process.told()["code"], process.told()["code"]} == {1006, 1012}
+        assert "Traceback" not in process.output
+        assert "ERROR" not in process.output
+
+
+@pytest.mark.parametrize("wait", [0, 1.5])
+def test_sigterm_of_daphne_with_frozen_peers(wait: float) -> None:
+    """It cancels its applications, but not if a connection has come within the last second."""
+    with started(*DAPHNE, PING_INTERVAL="20", PING_TIMEOUT="20") as process:
+        with (
+            Client(process.port, path="/stream", receive_buffer=4096).open() as frozen,
+            Client(process.port, path="/receive").open() as idle,
+        ):
+            process.told()
+            process.told()
+            wait_until(lambda: kernel_sockets(process.port, frozen.port)[0][1] > 100_000)
+            time.sleep(wait)
+            assert process.terminate() < 0.5 + 1 + 1  # the interpreter has to exit, too
+            assert close_code(idle.expect(CLOSE))[0] == 1012
+            assert not kernel_sockets(process.port, frozen.port)
         assert "Traceback" not in process.output
         assert "ERROR" not in process.output
 

@@ -104,7 +104,7 @@ class _Protocol(asyncio.Protocol):
 
     def _is_lost(self) -> bool:
         is_connected = self.stream.state is ASGIWebsocketState.CONNECTED  # the application's view
-        return is_connected and self._accepted and not self.is_open()
+        return is_connected and self._accepted and not self.is_established()
 
     # From the transport.
 
@@ -218,7 +218,7 @@ class _Protocol(asyncio.Protocol):
         decoder = self.stream.connection._proto._frame_decoder
         return decoder.header is None and not decoder.buffer
 
-    def is_open(self) -> bool:
+    def is_established(self) -> bool:
         return (
             self._accepted
             and not self.transport.is_closing()
