@@ -132,6 +132,8 @@ class _Reactors(threading.local):
     current: AsyncioSelectorReactor
 
     def __getattr__(self, name: str) -> Any:
+        if name == "current":
+            raise AttributeError("this thread has no reactor")
         return getattr(self.current, name)
 
 

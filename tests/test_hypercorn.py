@@ -10,8 +10,11 @@ from typing import Any
 import h2.connection
 import h2.events
 import hypercorn.logging
+import hypercorn.trio.tcp_server
 import pytest
 from hypercorn.asyncio.tcp_server import TCPServer
+from hypercorn.protocol.h2 import H2Protocol
+from hypercorn.protocol.h11 import H11Protocol
 from hypercorn.protocol.ws_stream import WSStream
 
 from asgi_keepalive import KeepaliveMiddleware, get_keepalive
@@ -143,6 +146,15 @@ class TestDeclines:
     def test_inside_that_is_different(self) -> None:
         assert attach(object(), receive, send) is None
         assert attach(object.__new__(WSStream), receive, send) is None
+
+    @pytest.mark.parametrize(
+        ("protocol", "worker", "advice"),
+        [(H2Protocol, TCPServer, HTTP_2), (H11Protocol, hypercorn.trio.tcp_server.TCPServer, TRIO)],
+    )
+    def test_parts_that_are_different(self, protocol: Any, worker: Any, advice: str) -> None:
+        stream, http, tcp = (object.__new__(cls) for cls in (WSStream, protocol, worker))
+        stream.send, http.send = http.stream_send, tcp.protocol_send
+        assert attach(stream, receive, send) == advice
 
     def test_trio(self) -> None:
         with started(*HYPERCORN, "--worker-class", "trio") as process:

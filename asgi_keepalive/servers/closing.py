@@ -193,8 +193,9 @@ class BoundedTransport:
 
     def abort(self) -> None:
         """Free the descriptor and what the kernel holds, at once: the peer gets RST."""
-        reset_on_close(self._transport.get_extra_info("socket"))
-        self._transport.abort()
+        if not self._lost:
+            reset_on_close(self._transport.get_extra_info("socket"))
+            self._transport.abort()
 
     def lost(self) -> None:
         """The connection is gone."""

@@ -62,7 +62,6 @@ class _Protocol(asyncio.Protocol):
         self._reader: Any = self.transport.get_protocol()
         self._close_tcp = tcp._close
         self._send_event = stream._send_wsproto_event
-        self._lost = False
         self._writing_paused = False
         self._accepted = False
         tcp.writer._transport = self.transport
@@ -89,8 +88,7 @@ class _Protocol(asyncio.Protocol):
     async def _close(self) -> None:
         """Close TCP; hypercorn waits for the end of that, unless it has to exit."""
         await self._close_tcp()
-        if not self._lost:
-            self.transport.abort()
+        self.transport.abort()
 
     # From the application.
 
@@ -128,7 +126,6 @@ class _Protocol(asyncio.Protocol):
             self._reader.resume_writing()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._lost = True
         self.extension.connection_lost()
         self._reader.connection_lost(exc)
 
@@ -145,7 +142,7 @@ class _Protocol(asyncio.Protocol):
                 self.answer_ping(connection.send(event.response()))
             elif isinstance(event, Pong):
                 self.extension.pong(bytes(event.payload))
-            elif isinstance(event, CloseConnection):
+            else:
                 self._receive_close(event)
 
     def _receive(self, event: Message[Any]) -> bool:
@@ -162,7 +159,7 @@ class _Protocol(asyncio.Protocol):
             buffer.clear()
         return True
 
-    def _receive_close(self, event: CloseConnection) -> None:
+    def _receive_close(self, event: Any) -> None:
         """The peer has closed, or answered a Close frame, or what it sent is not WebSocket."""
         state = self.stream.connection.state
         if state is ConnectionState.OPEN:
