@@ -54,9 +54,9 @@ class Process:
     def _read(self, pipe: IO[str]) -> None:
         self.errors.extend(pipe)
 
-    def told(self) -> Any:
+    def told(self, timeout: float = 20) -> Any:
         """Return what the application tells next."""
-        return self._told.get(timeout=20)
+        return self._told.get(timeout=timeout)
 
     @property
     def output(self) -> str:
