@@ -1,0 +1,1 @@
+"""What each server keeps of the promises, seen: `tox run -e matrix`."""
