@@ -1,4 +1,4 @@
-"""The table of `python -m matrix`, without the servers."""
+"""The table of `python -m tests.matrix`, without the servers."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-import matrix.__main__ as command
-from matrix.promises import PROMISES
-from matrix.servers import ROWS, Combination, Row
-from matrix.table import BEGIN, END, Line, markdown, merged, rewritten, written
+from .matrix import __main__ as command
+from .matrix.promises import PROMISES
+from .matrix.servers import ROWS, Combination, Row
+from .matrix.table import BEGIN, END, Line, markdown, merged, rewritten, written
 
 ALL = [Combination(loop, scheme) for loop in ("asyncio", "uvloop") for scheme in ("ws", "wss")]
 

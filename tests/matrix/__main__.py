@@ -1,4 +1,4 @@
-"""`python -m matrix`: try the promises on each server, and print one table.
+"""`python -m tests.matrix`: try the promises on each server, and print one table.
 
 Each cell is what happened: the servers run as processes, with the middleware or with their own
 keepalive, and clients fall silent, freeze, lie and leave. What is merged in a cell are the event
@@ -21,7 +21,7 @@ from .promises import PROMISES, tried
 from .servers import ROWS, Combination, Row
 from .table import Line, markdown, merged, rewritten, written
 
-README = Path(__file__).parent.parent / "README.md"
+README = Path(__file__).parents[2] / "README.md"
 AT_ONCE = 2
 """How many servers run at the same time; they wait for most of it."""
 
@@ -79,7 +79,7 @@ def table(rows: Sequence[Row]) -> str:
 
 def main(arguments: Sequence[str], readme: Path = README) -> int:
     """Run what is asked for; return 1 if it was to be checked and differs."""
-    parser = argparse.ArgumentParser(prog="python -m matrix", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tests.matrix", description=__doc__)
     parser.add_argument("servers", nargs="*", help="parts of their names; all unless given")
     use = parser.add_mutually_exclusive_group()
     use.add_argument("--write", action="store_true", help="write the table into README.md")
@@ -91,12 +91,11 @@ def main(arguments: Sequence[str], readme: Path = README) -> int:
         if not any(part in row.server for row in ROWS):
             parser.error(f"no such server: {part}")
     rows = [row for row in ROWS if any(part in row.server for part in options.servers or [""])]
-    text = readme.read_text()
-    before = written(text)
+    before = written(readme.read_text())
     after = table(rows)
     print(after, end="")
     if options.write:
-        readme.write_text(rewritten(text, after))
+        readme.write_text(rewritten(readme.read_text(), after))
     if options.check and after != before:
         lines = before.splitlines(keepends=True), after.splitlines(keepends=True)
         sys.stderr.writelines(difflib.unified_diff(*lines, "README.md", "what happened"))

@@ -76,7 +76,7 @@ class Row(NamedTuple):
         return {**times, "OWN": "1"} if self.own else times
 
 
-APP = "matrix.app:app"
+APP = "tests.matrix.app:app"
 UVICORN = Row("uvicorn", f"uvicorn {APP} --port PORT --loop LOOP --ws ", "--ssl-certfile PEM")
 HYPERCORN = Row(
     "hypercorn",

@@ -23,10 +23,9 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from tests.client import CLOSE, PING, PONG, Client
-from tests.process import Process, started
-from tests.server import kernel_sockets
-
+from ..client import CLOSE, PING, PONG, Client
+from ..process import Process, started
+from ..server import kernel_sockets
 from .servers import Combination, Row
 
 LATE = 1.0
