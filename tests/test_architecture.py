@@ -120,7 +120,7 @@ print(*sorted({name.partition(".")[0] for name in sys.modules}))
     )
     imported = set(result.stdout.split())
     assert "asgi_keepalive" in imported
-    servers = {"uvicorn", "websockets", "wsproto", "daphne", "autobahn", "twisted"}
+    servers = {"uvicorn", "websockets", "wsproto", "hypercorn", "daphne", "autobahn", "twisted"}
     assert not imported & {*servers, "uvloop", "starlette"}
 
 

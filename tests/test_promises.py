@@ -1,4 +1,4 @@
-"""The promises, each on a real uvicorn: three protocols, two event loops, plain sockets."""
+"""The promises, on each real server and event loop, by plain sockets."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from ..extension import Receive, Send
 
 ADVICE = (
     "granian sends no Pings for applications and shows them no Pongs. Run the application on "
-    "uvicorn"
+    "uvicorn, hypercorn or daphne"
 )
 
 
