@@ -21,7 +21,13 @@ from websockets.protocol import State
 
 from asgi_keepalive import KeepaliveMiddleware, get_keepalive
 from asgi_keepalive.servers import UNSUPPORTED, extend, granian, gunicorn
-from asgi_keepalive.servers.closing import POLL, BoundedTransport, reset_on_close, unacknowledged
+from asgi_keepalive.servers.closing import (
+    POLL,
+    BoundedTransport,
+    duplicate,
+    reset_on_close,
+    unacknowledged,
+)
 from asgi_keepalive.servers.uvicorn import _module, attach, legacy, sansio, wsproto
 
 from .client import PING, PONG, TEXT, frame
@@ -535,7 +541,14 @@ class TestWhatTheKernelHolds:
 
     def test_windows_cannot_tell(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(sys, "platform", "win32")
-        assert unacknowledged(None) == 0  # type: ignore[arg-type]
+        unlooked_at: Any = object()
+        assert unacknowledged(unlooked_at) == 0
+
+    def test_event_loop_that_has_no_socket_any_more(self) -> None:
+        """Over TLS, uvloop's says so before it tells the protocol that the connection is lost."""
+        assert unacknowledged(None) == 0
+        assert duplicate(None) is None
+        reset_on_close(None)
 
 
 HANDSHAKE = (

@@ -228,9 +228,9 @@ class _Discard(asyncio.Protocol):
         self._protocol.connection_lost(exc)
 
 
-def unacknowledged(sock: socket.socket) -> int:
+def unacknowledged(sock: socket.socket | None) -> int:
     """Return how many written bytes the peer may yet acknowledge, 0 where that is unknown."""
-    if sys.platform == "win32":
+    if sys.platform == "win32" or sock is None:
         return 0
     size = array("i", [0])
     try:
@@ -242,8 +242,10 @@ def unacknowledged(sock: socket.socket) -> int:
     return size[0]
 
 
-def duplicate(sock: socket.socket) -> socket.socket | None:
+def duplicate(sock: socket.socket | None) -> socket.socket | None:
     """Return another descriptor of the same connection; the last one closed closes it."""
+    if sock is None:
+        return None
     try:
         return socket.socket(fileno=os.dup(sock.fileno()))
     except OSError:  # it is closed already, or there are too many descriptors
@@ -263,8 +265,10 @@ def close_once_acknowledged(
         loop.call_later(POLL, close_once_acknowledged, sock, loop, deadline)
 
 
-def reset_on_close(sock: socket.socket) -> None:
+def reset_on_close(sock: socket.socket | None) -> None:
     """Let the kernel drop unsent data when the socket is closed, rather than keep trying."""
+    if sock is None:
+        return
     with contextlib.suppress(OSError):  # it is closed already
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
