@@ -68,6 +68,19 @@ class TestFrames:
             assert client.until_end() == []
         freed(server, client, 0)
 
+    def test_close_that_answers_the_applications(self, serve: Serve, reports: Reports) -> None:
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await accept(receive, send)
+            await send({"type": "websocket.close", "code": 4000})
+            reports.put(await receive())
+
+        server = serve(app)
+        with Client(server.port).open() as client:
+            client.send(CLOSE, client.expect(CLOSE))
+            assert reports.get()["code"] == 4000
+            assert client.until_end() == []
+        freed(server, client, 0)
+
     @pytest.mark.parametrize("loop", ["asyncio"])
     def test_that_come_while_accept_is_being_sent(self, serve: Serve, reports: Reports) -> None:
         class Slow(hypercorn.logging.Logger):
