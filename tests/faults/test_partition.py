@@ -144,7 +144,7 @@ class TestCutOff:
         async def app(scope: Any, receive: Any, send: Any) -> None:
             await accept(receive, send)
             event = await receive()
-            reports.put((scope["client"], event.get("code"), time.monotonic()))
+            reports.put((tuple(scope["client"]), event.get("code"), time.monotonic()))
 
         site.serve(app, ping_interval=0.5, ping_timeout=1)
         hosts = {True: network.client(), False: network.client()}
