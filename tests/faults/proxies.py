@@ -14,8 +14,8 @@ from math import inf
 from pathlib import Path
 from typing import ClassVar, Self
 
+from ..needs import program
 from ..server import wait_until
-from .needs import program
 
 IDLE_TIMEOUT = 3
 

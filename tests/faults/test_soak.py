@@ -25,9 +25,9 @@ from typing import Any
 import pytest
 
 from ..client import Client
+from ..needs import unavailable
 from ..process import Process, started, uvicorn
 from .crowd import LOOK, Crowd, Life, held_for
-from .needs import unavailable
 from .soak_app import PING_INTERVAL, PING_TIMEOUT, Stalls
 
 SECONDS = float(os.environ.get("SOAK_SECONDS", "6"))

@@ -1,4 +1,4 @@
-"""What a fault needs of the machine it is made on."""
+"""What tests need of the machine that they run on."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 def unavailable(reason: str) -> NoReturn:
     """Skip the test on a developer's machine; under `CI=true` fail it."""
     if os.environ.get("CI"):
-        pytest.fail(f"{reason}, and under CI no fault may be left out")
+        pytest.fail(f"{reason}, and under CI no test may be left out")
     pytest.skip(reason)
 
 
