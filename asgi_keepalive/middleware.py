@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from asgiref.compatibility import double_to_single_callable
 
+from .browser.heartbeats import Heartbeats, take_nonce
 from .connection import Connection
 from .exceptions import KeepaliveTimeout
 from .extension import EXTENSION, Application, Disconnected, Receive, Scope, Send
@@ -68,19 +69,34 @@ class KeepaliveMiddleware:
             outer._configure(self.settings)
             await self.app(scope, receive, send)
             return
+        nonce, scope = take_nonce(scope)
         server = extend(scope, receive, send)
         if isinstance(server, str):
             self._warn(server)
-            await self.app(_with(scope, Keepalive(self.settings)), receive, send)
+            await self._run(scope, Keepalive(self.settings), receive, send, nonce)
             return
         connection = Connection(scope, server, self.settings)
         try:
-            await self.app(_with(scope, connection.keepalive), connection.receive, connection.send)
+            await self._run(scope, connection.keepalive, connection.receive, connection.send, nonce)
         except (KeepaliveTimeout, Disconnected, BaseExceptionGroup) as error:
             if not _is_normal(error, connection.keepalive):
                 raise
         finally:
             connection.end()
+
+    async def _run(
+        self, scope: Scope, keepalive: Keepalive, receive: Receive, send: Send, nonce: str | None
+    ) -> None:
+        """Run the application, and send heartbeats meanwhile to a page that asks for them."""
+        scope = _with(scope, keepalive)
+        if nonce is None:
+            await self.app(scope, receive, send)
+            return
+        heartbeats = Heartbeats(nonce, keepalive, receive, send)
+        try:
+            await self.app(scope, heartbeats.receive, heartbeats.send)
+        finally:
+            heartbeats.end()
 
     def _warn(self, advice: str) -> None:
         if advice not in self._warned:

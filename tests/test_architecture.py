@@ -78,6 +78,11 @@ def test_state_does_not_know_the_connection() -> None:
     assert own("asgi_keepalive.state") == {"exceptions", "settings"}
 
 
+def test_browsers_half_needs_only_messages() -> None:
+    assert own("asgi_keepalive.browser.heartbeats") == {"extension", "state"}
+    assert own("asgi_keepalive.browser.serving") == {"extension"}
+
+
 SERVERS = [name for name in MODULES if name.startswith("asgi_keepalive.servers")]
 
 

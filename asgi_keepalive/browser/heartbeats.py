@@ -1,0 +1,92 @@
+"""The server's half: text messages that show a page that its server is there."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import re
+
+from ..extension import Event, Receive, Scope, Send
+from ..state import Keepalive
+
+ASKS = re.compile(rb"asgi-keepalive=([A-Za-z0-9_-]{16,64})")
+"""The parameter of a query string that asks for heartbeats, with the nonce they begin with."""
+
+
+def take_nonce(scope: Scope) -> tuple[str | None, Scope]:
+    """Return the nonce of a page that asks, and the scope without its question."""
+    nonce = None
+    rest = []
+    for parameter in scope.get("query_string", b"").split(b"&"):
+        asks = ASKS.fullmatch(parameter)
+        if asks:
+            nonce = asks[1].decode()
+        else:
+            rest.append(parameter)
+    if nonce is None:
+        return None, scope
+    return nonce, {**scope, "query_string": b"&".join(rest)}
+
+
+def heartbeat(nonce: str, keepalive: Keepalive) -> str:
+    """Return the text of a heartbeat, with times in seconds."""
+    return nonce + json.dumps(
+        {
+            "interval": keepalive.ping_interval,
+            "timeout": keepalive.ping_timeout,
+            "latency": keepalive.latency,
+        },
+        separators=(",", ":"),
+    )
+
+
+class Heartbeats:
+    """Sends heartbeats on one connection, between its application and what that calls."""
+
+    def __init__(self, nonce: str, keepalive: Keepalive, receive: Receive, send: Send) -> None:
+        self._nonce = nonce
+        self._keepalive = keepalive
+        self._receive = receive
+        self._send = send
+        self._sending = 0
+        self._task: asyncio.Task[None] | None = None
+
+    async def receive(self) -> Event:
+        """ASGI's `receive`."""
+        event: Event = await self._receive()
+        if event["type"] == "websocket.disconnect":
+            self.end()
+        return event
+
+    async def send(self, event: Event) -> None:
+        """ASGI's `send`."""
+        kind = event.get("type")
+        if kind == "websocket.close":
+            self.end()
+        self._sending += 1
+        try:
+            await self._send(event)
+        finally:
+            self._sending -= 1
+        if kind == "websocket.accept":
+            with contextlib.suppress(RuntimeError):  # there is no asyncio here
+                asyncio.get_running_loop()
+                self._task = asyncio.create_task(self._beat())
+
+    def end(self) -> None:
+        """Send none any more."""
+        if self._task is not None:
+            self._task.cancel()
+
+    async def _beat(self) -> None:
+        # The application learns of whatever ends the connection from its own calls.
+        with contextlib.suppress(Exception):
+            while True:
+                if not self._sending:  # or else a message of its own is on the way
+                    text = heartbeat(self._nonce, self._keepalive)
+                    await self._send({"type": "websocket.send", "text": text})
+                interval = self._keepalive.ping_interval
+                if interval is None:
+                    return
+                await asyncio.sleep(interval)

@@ -1,0 +1,334 @@
+"""The server's half of what browsers need, and serving the page's half."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from starlette.applications import Starlette
+from starlette.routing import Mount
+from starlette.testclient import TestClient
+
+import asgi_keepalive.browser
+from asgi_keepalive import Keepalive, KeepaliveMiddleware, KeepaliveTimeout, get_keepalive
+from asgi_keepalive.browser.heartbeats import heartbeat, take_nonce
+from asgi_keepalive.extension import Event
+from asgi_keepalive.settings import Settings
+
+from .client import BINARY, CLOSE, TEXT, Client, close_code
+from .conftest import Reports, Serve
+from .fake_loop import FakeServer, Puppet, elapsed, in_no_time, ticks
+from .server import running, wait_until
+from .serving import serving
+from .test_promises import FAILED, accept, echo, freed
+
+VECTORS = json.loads((Path(__file__).parent / "browser" / "vectors.json").read_text())
+NONCE = "0123456789abcdef"
+ASKING = f"/?a=1&asgi-keepalive={NONCE}&b"
+
+
+class TestVectors:
+    @pytest.mark.parametrize("vector", VECTORS["questions"], ids=lambda vector: vector["query"])
+    def test_question(self, vector: dict[str, Any]) -> None:
+        asked = {"type": "websocket", "query_string": vector["query"].encode()}
+        before = asked.copy()
+        nonce, scope = take_nonce(asked)
+        assert nonce == vector["nonce"]
+        assert scope == {**before, "query_string": vector["rest"].encode()}
+        assert asked == before
+
+    @pytest.mark.parametrize("vector", VECTORS["heartbeats"], ids=lambda vector: vector["text"])
+    def test_heartbeat(self, vector: dict[str, Any]) -> None:
+        keepalive = Keepalive(Settings(vector["interval"], vector["timeout"], 10))
+        keepalive._latency = vector["latency"]
+        assert heartbeat(vector["nonce"], keepalive) == vector["text"]
+
+    def test_scope_without_a_query_string(self) -> None:
+        scope = {"type": "websocket"}
+        assert take_nonce(scope) == (None, scope)
+
+
+def next_heartbeat(client: Client) -> dict[str, Any]:
+    """Return what the next heartbeat says; answer Pings meanwhile."""
+    text = client.answer_until(TEXT).decode()
+    assert text.startswith(NONCE)
+    told: dict[str, Any] = json.loads(text.removeprefix(NONCE))
+    return told
+
+
+class TestHeartbeats:
+    def test_for_a_page_that_asks(self, serve: Serve, reports: Reports) -> None:
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            reports.put(scope["query_string"])
+            await accept(receive, send)
+            reports.put(await receive())
+
+        server = serve(app)
+        with Client(server.port, path=ASKING).open() as client:
+            began = time.monotonic()
+            assert next_heartbeat(client) == {"interval": 0.2, "timeout": 0.3, "latency": None}
+            assert time.monotonic() - began < 0.2
+            told = [next_heartbeat(client) for _ in range(3)]
+            assert time.monotonic() - began > 3 * 0.2 - 0.01
+            assert 0 < told[-1]["latency"] < 0.3
+            client.send(CLOSE, b"\x03\xe8")
+            assert reports.get() == b"a=1&b"
+            assert reports.get()["code"] == 1000  # and no message before
+        freed(server, client, 0)
+
+    def test_not_for_others(self, serve: Serve) -> None:
+        server = serve(echo)
+        with Client(server.port, path="/?asgi-keepalive=short").open() as client:
+            assert client.answer(1) == []
+
+    def test_without_interval_one_says_so(self, serve: Serve) -> None:
+        server = serve(echo, ping_interval=None)
+        with Client(server.port, path=ASKING).open() as client:
+            assert next_heartbeat(client)["interval"] is None
+            assert client.answer(0.5) == []
+
+    def test_not_before_accept_nor_after_close(self, serve: Serve) -> None:
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await receive()
+            await asyncio.sleep(0.2)
+            await send({"type": "websocket.accept"})
+            await asyncio.sleep(0.1)
+            await send({"type": "websocket.close", "code": 4000})
+            await asyncio.sleep(0.3)
+
+        server = serve(app, ping_interval=0.05, ping_timeout=5)
+        with Client(server.port, path=ASKING).open() as client:
+            next_heartbeat(client)
+            frames = client.until_end()
+            assert [opcode for opcode, _ in frames].count(CLOSE) == 1
+            assert frames[-1][0] == CLOSE
+
+    def test_none_while_a_message_is_on_the_way(self, serve: Serve, reports: Reports) -> None:
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await accept(receive, send)
+            await receive()
+            for _ in range(20):
+                await send({"type": "websocket.send", "bytes": bytes(500_000)})
+            reports.put("sent")
+            await receive()
+
+        server = serve(app, ping_interval=0.05, ping_timeout=10)
+        with Client(server.port, path=ASKING, receive_buffer=4096).open() as client:
+            next_heartbeat(client)
+            client.send(TEXT, b"go on")
+            time.sleep(1)
+            assert reports.empty()
+            opcodes: list[int] = []
+            while opcodes.count(BINARY) < 20:
+                opcodes.append(client.receive()[0])
+            assert opcodes.count(TEXT) < 5  # rather than twenty
+            assert reports.get() == "sent"
+            next_heartbeat(client)
+
+    def test_silent_page(self, serve: Serve, reports: Reports) -> None:
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await accept(receive, send)
+            reports.put([await receive() for _ in range(2)])
+
+        server = serve(app)
+        with Client(server.port, path=ASKING).open() as client:
+            assert reports.get() == [FAILED, FAILED]
+            frames = client.until_end()
+            assert close_code(frames[-1][1]) == (1011, "keepalive ping timeout")
+        freed(server, client, 0.5)
+
+    def test_nothing_is_left_of_a_frozen_page(self, serve: Serve, reports: Reports) -> None:
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await accept(receive, send)
+            with contextlib.suppress(KeepaliveTimeout):
+                while True:
+                    await send({"type": "websocket.send", "bytes": bytes(65536)})
+                    await asyncio.sleep(0)
+            reports.put(get_keepalive(scope).timed_out)
+
+        server = serve(app)
+        own = server.run(lambda: len(asyncio.all_tasks(server.loop)))
+        with Client(server.port, path=ASKING, receive_buffer=4096).open() as client:
+            assert reports.get() is True
+            freed(server, client, 0.5)
+            wait_until(lambda: server.run(lambda: len(asyncio.all_tasks(server.loop))) == own)
+
+    def test_two_middlewares(self, ws: str, loop: str, reports: Reports) -> None:
+        inner = KeepaliveMiddleware(echo, ping_interval=0.1, ping_timeout=5)
+        with (
+            running(serving(KeepaliveMiddleware(inner), ws=ws, loop=loop)) as server,
+            Client(server.port, path=ASKING).open() as client,
+        ):
+            told = [next_heartbeat(client) for _ in range(3)]
+            assert {one["interval"] for one in told} == {0.1}
+
+    def test_server_without_the_extension(self, ws: str, loop: str, reports: Reports) -> None:
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            reports.put(get_keepalive(scope).supported)
+            await echo(scope, receive, send)
+
+        middleware = KeepaliveMiddleware(app, ping_interval=0.1)
+
+        async def hiding(scope: Any, receive: Any, send: Any) -> None:
+            async def hidden_receive() -> Any:
+                return await receive()
+
+            async def hidden_send(event: Any) -> None:
+                await send(event)
+
+            await middleware(scope, hidden_receive, hidden_send)
+
+        with (
+            running(serving(hiding, ws=ws, loop=loop, ws_ping_interval=20.0)) as server,
+            Client(server.port, path=ASKING).open() as client,
+        ):
+            assert reports.get() is False
+            assert [next_heartbeat(client)["latency"] for _ in range(3)] == [None] * 3
+            client.send(BINARY, b"mine")
+            assert client.answer_until(BINARY) == b"mine"
+
+
+class LaxServer(FakeServer):
+    """One without the extension, which takes whatever it is given, and says when."""
+
+    def __init__(self) -> None:
+        self.app = Puppet()
+        middleware = KeepaliveMiddleware(self.app, ping_interval=10)
+        super().__init__(middleware, extensions={}, query_string=f"asgi-keepalive={NONCE}".encode())
+        self.beats: list[float] = []
+
+    def _must_be_open(self) -> None:
+        """Whether it is or not."""
+
+    async def _send(self, event: Event) -> None:
+        await super()._send(event)
+        if event.get("text", "").startswith(NONCE):
+            self.beats.append(elapsed())
+
+
+class TestWhen:
+    @in_no_time
+    async def test_at_once_and_then_at_every_interval(self) -> None:
+        server = LaxServer()
+        await asyncio.sleep(25)
+        assert server.beats == [0, 10, 20]
+        assert server.sent[0]["type"] == "websocket.accept"
+
+    @in_no_time
+    async def test_not_while_a_message_is_on_the_way(self) -> None:
+        server = LaxServer()
+        await asyncio.sleep(5)
+        server.writable.clear()
+        sending = asyncio.create_task(server.app.text("mine"))
+        await asyncio.sleep(20)
+        server.writable.set()
+        await sending
+        await asyncio.sleep(20)
+        assert server.beats == [0, 30, 40]
+
+    @in_no_time
+    async def test_again_after_a_message_that_failed(self) -> None:
+        server = LaxServer()
+        await ticks()
+        with pytest.raises(KeyError):
+            await server.app.send({})
+        await asyncio.sleep(15)
+        assert server.beats == [0, 10]
+
+    @in_no_time
+    async def test_not_after_the_application_closes(self) -> None:
+        server = LaxServer()
+        await asyncio.sleep(5)
+        await server.app.close()
+        await asyncio.sleep(20)
+        assert server.beats == [0]
+        assert asyncio.all_tasks() == {asyncio.current_task(), server.task}
+
+    @in_no_time
+    async def test_not_after_the_disconnect(self) -> None:
+        server = LaxServer()
+        await asyncio.sleep(5)
+        told = server.disconnect(1000)
+        assert await server.app.receive() == told
+        await asyncio.sleep(20)
+        assert server.beats == [0]
+        assert asyncio.all_tasks() == {asyncio.current_task(), server.task}
+
+    @in_no_time
+    async def test_not_after_the_application_returns(self) -> None:
+        server = LaxServer()
+        await asyncio.sleep(5)
+        server.app.returns()
+        await asyncio.sleep(20)
+        assert server.beats == [0]
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+class TestFiles:
+    @pytest.fixture
+    def client(self) -> TestClient:
+        files = asgi_keepalive.browser.files
+        return TestClient(Starlette(routes=[Mount("/keepalive", files)]))
+
+    @pytest.mark.parametrize(
+        ("name", "media_type"),
+        [
+            ("keepalive.js", "text/javascript; charset=utf-8"),
+            ("keepalive.d.ts", "text/plain; charset=utf-8"),
+        ],
+    )
+    def test_file(self, client: TestClient, name: str, media_type: str) -> None:
+        answer = client.get(f"/keepalive/{name}")
+        assert answer.status_code == 200
+        assert answer.headers["content-type"] == media_type
+        assert "KeepaliveWebSocket" in answer.text
+        head = client.head(f"/keepalive/{name}")
+        assert (head.status_code, head.content) == (200, b"")
+        assert head.headers == answer.headers
+
+    def test_tag(self, client: TestClient) -> None:
+        tag = client.get("/keepalive/keepalive.js").headers["etag"]
+        assert tag != client.get("/keepalive/keepalive.d.ts").headers["etag"]
+        for known in tag, f"W/{tag}", f'"other", {tag}', "*":
+            answer = client.get("/keepalive/keepalive.js", headers={"if-none-match": known})
+            assert (answer.status_code, answer.content) == (304, b"")
+            assert answer.headers["etag"] == tag
+        answer = client.get("/keepalive/keepalive.js", headers={"if-none-match": '"other"'})
+        assert answer.status_code == 200
+
+    @pytest.mark.parametrize(
+        "path",
+        [
+            *("/keepalive", "/keepalive/", "/keepalive/other.js", "/keepalive//keepalive.js"),
+            *("/keepalive/%2e%2e/middleware.py", "/keepalive/..%2fmiddleware.py"),
+            *("/keepalive/serving.py", "/keepalive/%00", "/keepalive/keepalive.js/"),
+        ],
+    )
+    def test_nothing_else(self, client: TestClient, path: str) -> None:
+        assert client.get(path, follow_redirects=False).status_code in (307, 404)
+
+    def test_method(self, client: TestClient) -> None:
+        answer = client.post("/keepalive/keepalive.js")
+        assert (answer.status_code, answer.headers["allow"]) == (405, "GET, HEAD")
+
+    @in_no_time
+    async def test_without_a_mount(self) -> None:
+        sent: list[Any] = []
+
+        async def send(event: Any) -> None:
+            sent.append(event)
+
+        scope = {"type": "http", "method": "GET", "path": "/keepalive.js", "headers": []}
+        await asgi_keepalive.browser.files(scope, None, send)  # type: ignore[arg-type]
+        assert sent[0]["status"] == 200
+        assert sent[1]["body"]
+        await asgi_keepalive.browser.files({**scope, "method": "HEAD"}, None, send)  # type: ignore[arg-type]
+        assert sent[2] == sent[0]
+        assert sent[3] == {"type": "http.response.body", "body": b""}
+        with pytest.raises(ValueError, match="not websocket"):
+            await asgi_keepalive.browser.files({"type": "websocket"}, None, send)  # type: ignore[arg-type]
