@@ -1,0 +1,51 @@
+"""An application for pages: an empty one, and WebSockets that echo."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.responses import HTMLResponse
+from starlette.routing import Mount, Route, WebSocketRoute
+from starlette.staticfiles import StaticFiles
+from starlette.websockets import WebSocket
+
+import asgi_keepalive.browser
+from asgi_keepalive import KeepaliveMiddleware
+
+INTERVAL = 0.5
+TIMEOUT = 1.0
+
+
+async def page(request: Any) -> HTMLResponse:
+    return HTMLResponse('<!doctype html><link rel="icon" href="data:,"><title>Test</title>')
+
+
+async def echo(websocket: WebSocket) -> None:
+    """Echo what comes; begin with the query string."""
+    await websocket.accept(subprotocol=next(iter(websocket.scope["subprotocols"]), None))
+    await websocket.send_text(websocket.scope["query_string"].decode())
+    while (event := await websocket.receive())["type"] == "websocket.receive":
+        if event.get("text") == "close":
+            await websocket.close(4001, "bye")
+        elif event.get("bytes") is not None:
+            await websocket.send_bytes(event["bytes"])
+        else:
+            await websocket.send_text(event["text"])
+
+
+routes = [
+    Route("/", page),
+    WebSocketRoute("/ws", echo),
+    Mount("/keepalive", asgi_keepalive.browser.files),
+]
+if directory := os.environ.get("PARTYSOCKET"):
+    routes.append(Mount("/partysocket", StaticFiles(directory=directory)))
+
+plain = Starlette(routes=routes)
+app = Starlette(
+    routes=routes,
+    middleware=[Middleware(KeepaliveMiddleware, ping_interval=INTERVAL, ping_timeout=TIMEOUT)],
+)
