@@ -2,8 +2,9 @@
 
     uvicorn examples.fastapi_app:app        or        fastapi run examples/fastapi_app.py
 
-Open the page in two browsers and take the network of one away; PING_INTERVAL=1 PING_TIMEOUT=1 in
-the environment shorten the wait. (One process only: the participants are in its memory.)
+Open the page in two browsers and take the network of one away: the others are told, and so is its
+own page. PING_INTERVAL=1 PING_TIMEOUT=1 in the environment shorten the wait. (One process only: the
+participants are in its memory.)
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import Annotated, Any
 from fastapi import FastAPI, Query, WebSocket, WebSocketDisconnect
 from fastapi.responses import HTMLResponse
 
+import asgi_keepalive.browser
 from asgi_keepalive import KeepaliveError, KeepaliveMiddleware, get_keepalive
 
 BACKLOG = 100
@@ -97,6 +99,7 @@ app.add_middleware(
     ping_timeout=float(os.environ.get("PING_TIMEOUT", 20)),
     close_timeout=float(os.environ.get("CLOSE_TIMEOUT", 10)),
 )
+app.mount("/keepalive", asgi_keepalive.browser.files)
 
 Name = Annotated[str, Query(min_length=1, max_length=40)]
 
@@ -151,26 +154,46 @@ PAGE = """<!doctype html>
   #log { min-height: 8rem; border-block: 1px solid #ccc; margin: 1rem 0 } p { margin: 0 }
   form { display: flex; gap: .5rem } input { flex: 1; font: inherit }
 </style>
+<p id="health">connecting…</p>
 <table><thead><tr><th>Participant<th>Latency<tbody></table><div id="log"></div>
-<form><input autofocus autocomplete="off" aria-label="Message"><button>Send</button></form>
-<script>
-  const [table, log, form] = ["tbody", "#log", "form"].map((s) => document.querySelector(s));
+<form><input autofocus autocomplete="off" aria-label="Message"><button disabled>Send</button></form>
+<script type="module">
+  import { KeepaliveWebSocket } from "./keepalive/keepalive.js";
+
+  const parts = ["#health", "tbody", "#log", "form"];
+  const [health, table, log, form] = parts.map((part) => document.querySelector(part));
   const name = new URLSearchParams(location.search).get("name") || prompt("Your name") || "guest";
   const url = new URL("ws?" + new URLSearchParams({ name }), location.href.replace("http", "ws"));
-  const socket = new WebSocket(url);
+  let socket;
 
   const show = (line) => log.appendChild(document.createElement("p")).textContent = line;
-  socket.onmessage = ({ data }) => {
-    const { line, roster } = JSON.parse(data);
-    if (line) show(line);
-    if (roster) table.replaceChildren();
-    for (const { name, latency } of roster ?? []) {
-      const row = table.insertRow();
-      row.insertCell().textContent = name;
-      row.insertCell().textContent = latency === null ? "…" : `${(latency * 1000).toFixed(1)} ms`;
-    }
+  const ms = (latency) => (latency === null ? "…" : `${(latency * 1000).toFixed(1)} ms`);
+  const tell = (connected, line) => {
+    health.textContent = line;
+    health.style.color = connected ? "green" : "firebrick";
+    form[1].disabled = !connected;
   };
-  socket.onclose = ({ code, reason }) => show(`* disconnected (${code} ${reason})`);
+
+  function connect() {
+    socket = new KeepaliveWebSocket(url);
+    socket.onopen = () => tell(true, "connected");
+    socket.addEventListener("latency", () => tell(true, `latency ${ms(socket.latency)}`));
+    socket.onmessage = ({ data }) => {
+      const { line, roster } = JSON.parse(data);
+      if (line) show(line);
+      if (roster) table.replaceChildren();
+      for (const { name, latency } of roster ?? []) {
+        const row = table.insertRow();
+        row.insertCell().textContent = name;
+        row.insertCell().textContent = ms(latency);
+      }
+    };
+    socket.onclose = ({ code, reason }) => {
+      tell(false, `disconnected (${code} ${reason}), connecting again…`);
+      setTimeout(connect, 1000);
+    };
+  }
+  connect();
   form.onsubmit = (event) => {
     event.preventDefault();
     socket.send(form[0].value);
