@@ -22,9 +22,12 @@ from collections.abc import Callable
 from math import inf
 from typing import Any
 
-if sys.platform != "win32":
+if sys.platform == "linux":
     import fcntl
     import termios
+
+TCP_CLOSE = 7
+"""The state of a connection of which nothing is left, for Linux (`linux/tcp_states.h`)."""
 
 POLL = 0.02
 """Seconds from one look at what a peer has acknowledged to the next."""
@@ -230,14 +233,16 @@ class _Discard(asyncio.Protocol):
 
 def unacknowledged(sock: socket.socket | None) -> int:
     """Return how many written bytes the peer may yet acknowledge, 0 where that is unknown."""
-    if sys.platform == "win32" or sock is None:
+    if sys.platform != "linux" or sock is None:
         return 0
+    with contextlib.suppress(OSError):  # it is not TCP
+        [state] = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)
+        if state == TCP_CLOSE:
+            return 0  # the peer has reset it; the size below is what it was before that
     size = array("i", [0])
     try:
-        if sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
-            return 0  # reset by the peer
         fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, size)
-    except (OSError, ValueError):  # not TCP, or closed already
+    except (OSError, ValueError):  # it is closed already
         return 0
     return size[0]
 
