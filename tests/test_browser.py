@@ -22,7 +22,7 @@ from asgi_keepalive.settings import Settings
 
 from .client import BINARY, CLOSE, TEXT, Client, close_code
 from .conftest import Reports, Serve
-from .fake_loop import FakeServer, Puppet, elapsed, in_no_time, ticks
+from .fake_loop import FakeServer, Puppet, accepted, elapsed, in_no_time, ticks
 from .server import running, wait_until
 from .serving import serving
 from .test_promises import FAILED, accept, echo, freed
@@ -267,6 +267,13 @@ class TestWhen:
         await asyncio.sleep(20)
         assert server.beats == [0]
         assert asyncio.all_tasks() == {asyncio.current_task()}
+
+    @in_no_time
+    async def test_not_after_the_server_refuses_one(self) -> None:
+        server, _ = await accepted(scope={"query_string": f"asgi-keepalive={NONCE}".encode()})
+        server.disconnect(1006)  # and the application does not look
+        await asyncio.sleep(25)
+        assert [event["type"] for event in server.sent] == ["websocket.accept", "websocket.send"]
 
 
 class TestFiles:
