@@ -241,6 +241,16 @@ class TestWhen:
         assert server.beats == [0, 10]
 
     @in_no_time
+    async def test_never_if_the_application_refuses(self) -> None:
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await send({"type": "websocket.close"})
+
+        query: dict[str, Any] = {"query_string": f"asgi-keepalive={NONCE}".encode()}
+        server = FakeServer(KeepaliveMiddleware(app), **query)
+        await server.task
+        assert [event["type"] for event in server.sent] == ["websocket.close"]
+
+    @in_no_time
     async def test_not_after_the_application_closes(self) -> None:
         server = LaxServer()
         await asyncio.sleep(5)
