@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import logging
 import socket
 from typing import Any
 
@@ -222,6 +223,24 @@ def websocket_over_http_2(port: int, path: str) -> bytes:
                     assert event.headers is not None
                     return dict(event.headers)[b":status"]
             sock.sendall(connection.data_to_send())
+
+
+def test_peer_that_resets_while_its_connection_closes(serve: Serve) -> None:
+    class Resets(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if "keepalive ping timeout" in record.getMessage():  # the failure is not over yet
+                client.socket.close()  # with a Ping unread, that is a reset
+
+    server = serve(until_end)
+    logger = logging.getLogger("asgi_keepalive")
+    handler = Resets()
+    logger.addHandler(handler)
+    try:
+        with Client(server.port).open() as client:
+            wait_until(lambda: client.socket.fileno() == -1)
+    finally:
+        logger.removeHandler(handler)
+    freed(server, client, 0)
 
 
 def test_sigterm_with_frozen_peers(ws: str, loop: str) -> None:

@@ -10,6 +10,7 @@ the stream's own wsproto connection, and the reader learns only that the connect
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import copy
 import functools
 from collections.abc import Callable
@@ -87,7 +88,8 @@ class _Protocol(asyncio.Protocol):
 
     async def _close(self) -> None:
         """Close TCP; hypercorn waits for the end of that, unless it has to exit."""
-        await self._close_tcp()
+        with contextlib.suppress(OSError):  # uvloop's ENOTCONN of a reset peer is not caught there
+            await self._close_tcp()
         self.transport.abort()
 
     # From the application.
