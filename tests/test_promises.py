@@ -125,7 +125,8 @@ class TestIdleAndSilent:
             client.send(TEXT, b"bye")
             event, latency, timed_out, supported = reports.get()
             assert event["text"] == "bye"
-            assert 0.1 <= latency < 0.1 + LATE
+            # It may have the Ping before its server, a thread beside it, looks at the clock.
+            assert 0.09 <= latency < 0.1 + LATE
             assert not timed_out
             assert supported
 
