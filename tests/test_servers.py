@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import time
 
@@ -122,6 +123,11 @@ def test_server_without_pongs(command: list[str], advice: str) -> None:
             client.send(CLOSE, b"\x03\xe8")
             told = process.told()
             assert (told["code"], told["timed_out"]) == (1000, False)
+        nonce = "0123456789abcdef"
+        with Client(process.port, path=f"/receive?asgi-keepalive={nonce}").open() as client:
+            for _ in range(3):  # a page is told all the same
+                told = json.loads(client.expect(TEXT).removeprefix(nonce.encode()))
+                assert told == {"interval": 0.2, "timeout": 0.3, "latency": None}
         assert process.output.count("keepalive is off") == 1
         assert f"keepalive is off: {advice}\n" in process.output
         assert "Traceback" not in process.output
