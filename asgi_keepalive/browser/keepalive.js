@@ -18,17 +18,13 @@ const TICK = 1000;
 /** Milliseconds that a timer can wait. */
 const LONGEST = 2 ** 31 - 1;
 
-export class KeepaliveWebSocket extends EventTarget {
-  static CONNECTING = 0;
-  static OPEN = 1;
-  static CLOSING = 2;
-  static CLOSED = 3;
+/** Not there where a page is rendered on its server, which imports this and connects to nothing. */
+const Base = globalThis.WebSocket ?? EventTarget;
 
-  #socket;
+export class KeepaliveWebSocket extends Base {
   #nonce;
-  #handlers = {};
   #ended = new AbortController();
-  #timedOut = false;
+  #verdict = null; // the event
   #latency = null;
   #timeout = Infinity; // in milliseconds, as are the times below
   #patience = Infinity; // from one message to the verdict
@@ -37,46 +33,22 @@ export class KeepaliveWebSocket extends EventTarget {
   #timer;
   #wakeAt = Infinity; // when the timer is due, by the clock that runs on in a laptop that sleeps
 
-  static {
-    for (const [name, value] of Object.entries({ CONNECTING: 0, OPEN: 1, CLOSING: 2, CLOSED: 3 })) {
-      Object.defineProperty(this.prototype, name, { value, enumerable: true });
-    }
-    for (const type of ["open", "message", "error", "close"]) {
-      Object.defineProperty(this.prototype, `on${type}`, {
-        get() {
-          return this.#handlers[type] ?? null;
-        },
-        set(handler) {
-          if (!(type in this.#handlers)) {
-            this.addEventListener(type, (event) => this.#handlers[type]?.call(this, event));
-          }
-          this.#handlers[type] = typeof handler === "function" ? handler : null;
-        },
-        configurable: true,
-        enumerable: true,
-      });
-    }
-  }
-
   constructor(url, protocols = []) {
-    super();
     const bytes = crypto.getRandomValues(new Uint8Array(16));
-    this.#nonce = Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+    const nonce = Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
     let asking = url;
     try {
       asking = new URL(url, globalThis.document?.baseURI ?? globalThis.location?.href);
-      asking.search += `${asking.search ? "&" : "?"}${PARAMETER}=${this.#nonce}`;
+      asking.search += `${asking.search ? "&" : "?"}${PARAMETER}=${nonce}`;
     } catch {
       // WebSocket says so itself
     }
-    this.#socket = new WebSocket(asking, protocols);
-    this.#socket.addEventListener("open", (event) => this.#pass(event));
-    this.#socket.addEventListener("error", (event) => this.#pass(event));
-    this.#socket.addEventListener("message", (event) => this.#hear(event));
-    this.#socket.addEventListener("close", (event) => {
-      this.#end();
-      this.#pass(event);
-    });
+    super(asking, protocols);
+    this.#nonce = nonce;
+    // The first listener, and a capturing one: it can keep an event from all others.
+    for (const type of ["open", "message", "error", "close"]) {
+      this.addEventListener(type, (event) => this.#hear(event), { capture: true });
+    }
     const { signal } = this.#ended;
     const check = () => this.#check();
     globalThis.addEventListener?.("online", check, { signal });
@@ -84,65 +56,39 @@ export class KeepaliveWebSocket extends EventTarget {
   }
 
   get url() {
-    return this.#socket.url.replace(RegExp(`[?&]${PARAMETER}=${this.#nonce}`), "");
+    return super.url.replace(RegExp(`[?&]${PARAMETER}=${this.#nonce}`), "");
   }
 
   get readyState() {
-    return this.#timedOut ? 3 : this.#socket.readyState;
-  }
-
-  get bufferedAmount() {
-    return this.#socket.bufferedAmount;
-  }
-
-  get extensions() {
-    return this.#socket.extensions;
-  }
-
-  get protocol() {
-    return this.#socket.protocol;
-  }
-
-  get binaryType() {
-    return this.#socket.binaryType;
-  }
-
-  set binaryType(type) {
-    this.#socket.binaryType = type;
+    return this.#verdict ? 3 : super.readyState;
   }
 
   get latency() {
     return this.#latency;
   }
 
-  send(data) {
-    this.#socket.send(data);
-  }
-
-  close(...why) {
-    this.#socket.close(...why);
-  }
-
-  #pass(event) {
-    if (!this.#timedOut) this.dispatchEvent(new event.constructor(event.type, event));
-  }
-
   #hear(event) {
-    const { data } = event;
-    this.#heardAt = performance.now();
-    this.#grace = 0;
-    if (typeof data !== "string" || !data.startsWith(this.#nonce)) {
-      this.#pass(event);
-      return;
+    if (this.#verdict) {
+      if (event !== this.#verdict) event.stopImmediatePropagation();
+    } else if (event.type === "close") {
+      this.#end();
+    } else if (event.type === "message") {
+      this.#heardAt = performance.now();
+      this.#grace = 0;
+      const { data } = event;
+      if (typeof data === "string" && data.startsWith(this.#nonce)) {
+        event.stopImmediatePropagation();
+        this.#learn(JSON.parse(data.slice(this.#nonce.length)));
+      }
     }
-    const { interval, timeout, latency } = JSON.parse(data.slice(this.#nonce.length));
+  }
+
+  #learn({ interval, timeout, latency }) {
     this.#timeout = (timeout ?? Infinity) * 1000;
     this.#patience = (interval ?? Infinity) * 1000 + this.#timeout;
     this.#latency = latency;
-    if (!this.#timedOut && this.readyState < 3) {
-      this.#wait();
-      this.dispatchEvent(new Event("latency"));
-    }
+    this.#wait();
+    this.dispatchEvent(new Event("latency"));
   }
 
   #check() {
@@ -179,10 +125,10 @@ export class KeepaliveWebSocket extends EventTarget {
       return;
     }
     this.#end();
-    this.#socket.close();
-    this.#timedOut = true;
+    super.close();
     const why = { code: 1006, reason: "keepalive timeout", wasClean: false };
-    this.dispatchEvent(new CloseEvent("close", why));
+    this.#verdict = new CloseEvent("close", why);
+    this.dispatchEvent(this.#verdict);
   }
 
   #end() {

@@ -6,13 +6,12 @@ export class Page {
     this.now = 0;
     this.stoodStill = 0; // how long `performance.now` has
     this.timers = [];
-    this.sockets = [];
+    FakeWebSocket.made = [];
     this.window = new EventTarget();
     this.document = Object.assign(new EventTarget(), {
       visibilityState: "visible",
       baseURI: "https://example.org/app/",
     });
-    const page = this;
     const replaced = {
       document: this.document,
       performance: { now: () => this.now - this.stoodStill },
@@ -20,12 +19,7 @@ export class Page {
       setTimeout: (run, delay) => this.#set(run, delay),
       clearTimeout: (timer) => (this.timers = this.timers.filter((one) => one !== timer)),
       addEventListener: this.window.addEventListener.bind(this.window),
-      WebSocket: class extends FakeWebSocket {
-        constructor(...given) {
-          super(...given);
-          page.sockets.push(this);
-        }
-      },
+      WebSocket: FakeWebSocket,
       CloseEvent,
     };
     this.original = {};
@@ -33,6 +27,11 @@ export class Page {
       this.original[name] = Object.getOwnPropertyDescriptor(globalThis, name);
       Object.defineProperty(globalThis, name, { value, configurable: true, writable: true });
     }
+  }
+
+  /** The WebSockets that were made, in their order. */
+  get sockets() {
+    return FakeWebSocket.made;
   }
 
   close() {
@@ -104,37 +103,38 @@ class CloseEvent extends Event {
 }
 
 class FakeWebSocket extends EventTarget {
-  binaryType = "blob";
-  bufferedAmount = 0;
-  extensions = "";
-  protocol = "";
-  readyState = 0;
-  sent = [];
+  static made = [];
+  state = 0;
   closed = [];
 
   constructor(url, protocols) {
     super();
-    this.url = String(new URL(url, "wss://example.org/")).replace(/^http/, "ws");
+    this.asked = String(new URL(url, "wss://example.org/")).replace(/^http/, "ws");
     this.protocols = protocols;
+    FakeWebSocket.made.push(this);
+  }
+
+  get url() {
+    return this.asked;
+  }
+
+  get readyState() {
+    return this.state;
   }
 
   get nonce() {
-    return /asgi-keepalive=(.*)$/.exec(this.url)[1];
-  }
-
-  send(data) {
-    this.sent.push(data);
+    return /asgi-keepalive=(.*)$/.exec(this.asked)[1];
   }
 
   close(...why) {
     this.closed.push(why);
-    this.readyState = 2;
+    this.state = 2;
   }
 
   // What a test lets happen.
 
   open() {
-    this.readyState = 1;
+    this.state = 1;
     this.dispatchEvent(new Event("open"));
   }
 
@@ -148,7 +148,7 @@ class FakeWebSocket extends EventTarget {
   }
 
   end(code, reason, wasClean) {
-    this.readyState = 3;
+    this.state = 3;
     this.dispatchEvent(new CloseEvent("close", { code, reason, wasClean }));
   }
 }

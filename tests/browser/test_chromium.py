@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import socket
 import subprocess
@@ -154,6 +155,41 @@ class TestHeard:
 
 
 class TestDropIn:
+    def test_what_every_websocket_has(self, page: Page) -> None:
+        page.connect()
+        assert page.look("mine", "socket instanceof WebSocket")
+        missing, unequal = page.run(
+            """
+            const names = Object.keys(WebSocket.prototype);
+            return [
+              names.filter((name) => !(name in mine.socket)),
+              ["CONNECTING", "OPEN", "CLOSING", "CLOSED"].filter(
+                (name) => KeepaliveWebSocket[name] !== WebSocket[name]
+                  || mine.socket[name] !== WebSocket[name]),
+            ];
+            """
+        )
+        assert (missing, unequal) == ([], [])
+
+    def test_handlers(self, page: Page) -> None:
+        page.connect()
+        page.beat()
+        page.run(
+            """
+            window.handled = [];
+            for (const type of ["message", "close"]) {
+              mine.socket[`on${type}`] = (event) => {
+                handled.push(type, event.data ?? event.code, event.isTrusted);
+              };
+            }
+            mine.socket.send("hello");
+            """
+        )
+        time.sleep(2 * INTERVAL)  # and of heartbeats they see nothing
+        page.run("mine.socket.send('close')")
+        wait_until(lambda: page.look("mine", "closes"))
+        assert page.run("return handled") == ["message", "hello", True, "close", 4001, True]
+
     def test_subprotocol(self, page: Page) -> None:
         page.connect(protocols=["chat", "other"])
         assert page.look("mine", "socket.protocol") == "chat"
@@ -337,6 +373,27 @@ class TestFrozenTab:
             time.sleep(1)
             closes = [page.look(name, "closes") for name in ("mine", "plain")]
             assert closes[0] == closes[1] != [TIMED_OUT]
+
+
+def test_chat_shows_the_health_of_its_connection(browser: Chrome) -> None:
+    settings = {"PING_INTERVAL": "0.5", "PING_TIMEOUT": "1"}
+    with started(*uvicorn(app="examples.fastapi_app:app"), **settings) as server:
+        browser.get(f"http://127.0.0.1:{server.port}/?name=alice")
+
+        def shows(what: str, words: str) -> None:
+            script = f"return document.querySelector('{what}').innerText"
+            wait_until(lambda: re.search(words, browser.execute_script(script)))
+
+        measured = r"\d\.\d ms"
+        shows("#health", rf"^latency {measured}$")
+        shows("tbody", rf"^alice\s+{measured}$")
+        server.popen.send_signal(signal.SIGSTOP)
+        try:
+            shows("#health", r"^disconnected \(1006 keepalive timeout\)")
+        finally:
+            server.popen.send_signal(signal.SIGCONT)
+        shows("#health", rf"^latency {measured}$")
+        shows("#log", r"joined\n(.*\n)*.*joined")  # again
 
 
 class Proxy:
