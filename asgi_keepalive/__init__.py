@@ -7,6 +7,7 @@ from .exceptions import (
     KeepaliveUnsupported,
     PingTimeout,
 )
+from .latency import Statistics
 from .middleware import KeepaliveMiddleware
 from .state import Keepalive, get_keepalive
 
@@ -18,5 +19,6 @@ __all__ = [
     "KeepaliveTimeout",
     "KeepaliveUnsupported",
     "PingTimeout",
+    "Statistics",
     "get_keepalive",
 ]

@@ -69,13 +69,13 @@ class Connection:
         server: Server,
         settings: Settings,
     ) -> None:
-        self.keepalive = Keepalive(settings, self)
+        self._heartbeat = Heartbeat(settings)
+        self.keepalive = Keepalive(settings, self, self._heartbeat.round_trips)
         self.timed_out = False
         self._scope = scope
         self._calls: list[Suspended] = []  # blocked in the server
         self._server = server
         self._loop = asyncio.get_running_loop()
-        self._heartbeat = Heartbeat(settings)
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = inf
         self._tick: Callable[[], None] | None = None
@@ -292,7 +292,6 @@ class Connection:
         acknowledged = self._heartbeat.pong(payload, now)
         if not acknowledged:
             return
-        self.keepalive._latency = self._heartbeat.latency
         if logger.isEnabledFor(logging.DEBUG):
             logger.debug("%s: Pong %s", self, payload.hex())
         if self._pings:

@@ -21,6 +21,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import inf
 
+from .latency import RoundTrips
 from .settings import Settings
 
 REMEMBERED = 16
@@ -68,12 +69,12 @@ Command = SendPing | Expire | Fail
 class Heartbeat:
     """The heartbeat of one connection; nothing is due before `open` and after `close`."""
 
-    __slots__ = ("_awaited", "_pinged_at", "_pings", "is_open", "latency", "settings")
+    __slots__ = ("_awaited", "_pinged_at", "_pings", "is_open", "round_trips", "settings")
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.is_open = False
-        self.latency: float | None = None
+        self.round_trips = RoundTrips()
         self._pings: list[Ping] = []  # in flight, in the order they were sent
         self._awaited: Ping | None = None  # the keepalive Ping that has a deadline
         self._pinged_at = 0.0  # when the last keepalive Ping was written, or the connection opened
@@ -154,7 +155,7 @@ class Heartbeat:
     def _sent(self, payload: bytes, now: float, *, manual: bool) -> Ping:
         ping = Ping(payload, now, inf, manual)
         self._pings.append(ping)
-        self.written(ping, now)
+        self._begin(ping, now)
         if self._awaited is None:
             self._forget()
         return ping
@@ -167,6 +168,10 @@ class Heartbeat:
 
     def written(self, ping: Ping, now: float) -> None:
         """The Ping has been written: its round trip and its deadline begin at `now`."""
+        self.round_trips.pings += 1
+        self._begin(ping, now)
+
+    def _begin(self, ping: Ping, now: float) -> None:
         ping.sent_at = now
         if self.settings.ping_timeout is not None:
             ping.deadline = now + self.settings.ping_timeout
@@ -182,6 +187,6 @@ class Heartbeat:
                 del self._pings[:count]
                 if self._awaited in acknowledged:
                     self._awaited = None
-                self.latency = max(0.0, now - ping.sent_at)
+                self.round_trips.add(max(0.0, now - ping.sent_at), now)
                 return acknowledged
         return []

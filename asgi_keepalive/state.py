@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from .exceptions import ConnectionClosed, KeepaliveTimeout, KeepaliveUnsupported
+from .latency import RoundTrips, Statistics
 from .settings import Settings
 
 KEY = "keepalive"
@@ -25,13 +26,18 @@ class Keepalive:
     Every attribute is read-only, and stays readable after the connection has ended.
     """
 
-    __slots__ = ("__weakref__", "_latency", "_link", "_settings", "_supported", "_timed_out")
+    __slots__ = ("__weakref__", "_link", "_round_trips", "_settings", "_supported", "_timed_out")
 
-    def __init__(self, settings: Settings, link: Link | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        link: Link | None = None,
+        round_trips: RoundTrips | None = None,
+    ) -> None:
         self._settings = settings
         self._link = link
         self._supported = link is not None
-        self._latency: float | None = None
+        self._round_trips = round_trips or RoundTrips()
         self._timed_out = False
 
     @property
@@ -46,7 +52,12 @@ class Keepalive:
     @property
     def latency(self) -> float | None:
         """Round-trip time of the last Ping that was answered, in seconds; `None` before that."""
-        return self._latency
+        return self._round_trips.latency
+
+    @property
+    def statistics(self) -> Statistics:
+        """The round trips so far, as they are now; a snapshot that does not change any more."""
+        return self._round_trips.snapshot()
 
     @property
     def timed_out(self) -> bool:

@@ -61,11 +61,11 @@ def test_imports_are_found() -> None:
 
 
 def test_heartbeat_is_without_io() -> None:
-    assert own("asgi_keepalive.heartbeat") == {"settings"}
+    assert own("asgi_keepalive.heartbeat") == {"latency", "settings"}
     assert foreign("asgi_keepalive.heartbeat") == {"dataclasses", "math"}
 
 
-@pytest.mark.parametrize("module", ["settings", "stepping", "stall"])
+@pytest.mark.parametrize("module", ["latency", "settings", "stepping", "stall"])
 def test_helpers_stand_alone(module: str) -> None:
     assert own(f"asgi_keepalive.{module}") == set()
 
@@ -75,7 +75,7 @@ def test_connection_knows_no_server() -> None:
 
 
 def test_state_does_not_know_the_connection() -> None:
-    assert own("asgi_keepalive.state") == {"exceptions", "settings"}
+    assert own("asgi_keepalive.state") == {"exceptions", "latency", "settings"}
 
 
 def test_browsers_half_needs_only_messages() -> None:

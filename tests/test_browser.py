@@ -45,7 +45,7 @@ class TestVectors:
     @pytest.mark.parametrize("vector", VECTORS["heartbeats"], ids=lambda vector: vector["text"])
     def test_heartbeat(self, vector: dict[str, Any]) -> None:
         keepalive = Keepalive(Settings(vector["interval"], vector["timeout"], 10))
-        keepalive._latency = vector["latency"]
+        keepalive._round_trips.latency = vector["latency"]
         assert heartbeat(vector["nonce"], keepalive) == vector["text"]
 
     def test_scope_without_a_query_string(self) -> None:
