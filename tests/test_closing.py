@@ -21,13 +21,8 @@ from websockets.protocol import State
 
 from asgi_keepalive import KeepaliveMiddleware, get_keepalive
 from asgi_keepalive.servers import UNSUPPORTED, extend, granian, gunicorn
-from asgi_keepalive.servers.closing import (
-    POLL,
-    BoundedTransport,
-    duplicate,
-    reset_on_close,
-    unacknowledged,
-)
+from asgi_keepalive.servers.closing import POLL, BoundedTransport
+from asgi_keepalive.servers.kernel import duplicate, reset_on_close, unacknowledged
 from asgi_keepalive.servers.uvicorn import _module, attach, legacy, sansio, wsproto
 
 from .client import PING, PONG, TEXT, frame

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from asgi_keepalive.servers.closing import BoundedTransport, reset_on_close
+from asgi_keepalive.servers.closing import BoundedTransport
+from asgi_keepalive.servers.kernel import reset_on_close
 
 from .client import BINARY, CLOSE, PING, PONG, TEXT, Client
 from .conftest import Reports, Serve

@@ -27,7 +27,7 @@ from hypothesis import HealthCheck, Phase, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from asgi_keepalive.servers.closing import reset_on_close
+from asgi_keepalive.servers.kernel import reset_on_close
 
 from ..client import CLOSE, PING, PONG, TEXT, Client, frame
 from ..conftest import Serve

@@ -17,7 +17,7 @@ from websockets.sync.client import connect
 
 from asgi_keepalive import Keepalive, KeepaliveMiddleware, KeepaliveTimeout, get_keepalive
 from asgi_keepalive.extension import Application
-from asgi_keepalive.servers.closing import reset_on_close
+from asgi_keepalive.servers.kernel import reset_on_close
 
 from ..client import CLOSE, PING, TEXT, Client, close_code, cut_off
 from ..conftest import Reports, Serve

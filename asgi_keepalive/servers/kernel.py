@@ -1,0 +1,51 @@
+"""What the kernel knows of a TCP connection, and is asked to do with it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import struct
+import sys
+from array import array
+
+if sys.platform == "linux":
+    import fcntl
+    import termios
+
+TCP_CLOSE = 7
+"""The state of a connection of which nothing is left, for Linux (`linux/tcp_states.h`)."""
+
+
+def unacknowledged(sock: socket.socket | None) -> int:
+    """Return how many written bytes the peer may yet acknowledge, 0 where that is unknown."""
+    if sys.platform != "linux" or sock is None:
+        return 0
+    with contextlib.suppress(OSError):  # it is not TCP
+        [state] = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)
+        if state == TCP_CLOSE:
+            return 0  # the peer has reset it; the size below is what it was before that
+    size = array("i", [0])
+    try:
+        fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, size)
+    except (OSError, ValueError):  # it is closed already
+        return 0
+    return size[0]
+
+
+def duplicate(sock: socket.socket | None) -> socket.socket | None:
+    """Return another descriptor of the same connection; the last one closed closes it."""
+    if sock is None:
+        return None
+    try:
+        return socket.socket(fileno=os.dup(sock.fileno()))
+    except OSError:  # it is closed already, or there are too many descriptors
+        return None
+
+
+def reset_on_close(sock: socket.socket | None) -> None:
+    """Let the kernel drop unsent data when the socket is closed, rather than keep trying."""
+    if sock is None:
+        return
+    with contextlib.suppress(OSError):  # it is closed already
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
