@@ -10,6 +10,7 @@ from .exceptions import (
 from .latency import Statistics
 from .middleware import KeepaliveMiddleware
 from .state import Keepalive, get_keepalive
+from .verdict import Verdict
 
 __all__ = [
     "ConnectionClosed",
@@ -20,5 +21,6 @@ __all__ = [
     "KeepaliveUnsupported",
     "PingTimeout",
     "Statistics",
+    "Verdict",
     "get_keepalive",
 ]

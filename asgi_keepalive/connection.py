@@ -23,13 +23,14 @@ from math import inf
 
 from . import report
 from .exceptions import KeepaliveTimeout, PingTimeout
-from .extension import AcceptExtra, Event, Scope, Server
+from .extension import AcceptExtra, Event, Scope, Server, Traffic
 from .heartbeat import EARLY, Expire, Heartbeat, Ping, SendPing
 from .report import logger
 from .settings import Settings
 from .stall import StallWatch
 from .state import Keepalive
 from .stepping import Released, Suspended, call, poll
+from .verdict import judge
 
 CODE = 1011
 REASON = "keepalive ping timeout"
@@ -261,6 +262,13 @@ class Connection:
 
     def _fail(self, ping: Ping, now: float) -> None:
         """Fail the connection (RFC 6455 7.1.7) and release the application at once."""
+        paused_since = self._paused_since
+        verdict = judge(
+            waited=now - ping.sent_at,
+            behind=None if paused_since is None else now - paused_since,
+            stalled=ping.put_off,
+            **self._traffic(),
+        )
         try:
             self._server.fail(CODE, REASON, self.keepalive.close_timeout)
         except OSError:  # it is closing for another reason, which the server tells
@@ -268,17 +276,21 @@ class Connection:
             return
         except Exception:
             logger.exception("%s: the server cannot fail the connection", self)
-        self.timed_out = self.keepalive._timed_out = True
+        self.timed_out = True
+        self.keepalive._verdict = verdict
         self._stop()
         for waiting in self._calls:
             waiting.release()
-        report.timed_out(
-            self._scope,
-            waited=now - ping.sent_at,
-            latency=self.keepalive.latency,
-            paused=None if self._paused_since is None else now - self._paused_since,
-            stalled=ping.put_off,
-        )
+        report.timed_out(self._scope, verdict, self.keepalive.latency)
+
+    def _traffic(self) -> Traffic:
+        """Return what the server knows; of one that fails to tell, nothing."""
+        unknown: Traffic = {"unsent": None, "quiet": None}
+        try:
+            return {**unknown, **self._server.traffic()}
+        except Exception:
+            logger.exception("%s: the server cannot tell of its traffic", self)
+            return unknown
 
     def __str__(self) -> str:
         return report.name(self._scope)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .state import Keepalive
+    from .verdict import Verdict
 
 
 class KeepaliveError(Exception):
@@ -39,5 +40,12 @@ class KeepaliveTimeout(KeepaliveError, ConnectionError):
     """
 
     def __init__(self, keepalive: Keepalive) -> None:
-        super().__init__("keepalive ping timeout")
+        super().__init__(f"keepalive ping timeout, {keepalive.verdict}")
         self.keepalive = keepalive
+
+    @property
+    def verdict(self) -> Verdict:
+        """Why the connection has been failed, with the evidence."""
+        verdict = self.keepalive.verdict
+        assert verdict is not None  # it is there before anything raises this
+        return verdict

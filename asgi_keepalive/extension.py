@@ -32,6 +32,18 @@ class OnReadPaused(Protocol):
     def __call__(self, paused: bool, time: float, /) -> None: ...
 
 
+class Traffic(TypedDict, total=False):
+    """How things stand between a server and a peer; `None`, or nothing, where it cannot tell.
+
+    Attributes:
+        unsent: How many written bytes cannot leave, as the peer or the network has no room.
+        quiet: Seconds since anything came from the peer.
+    """
+
+    unsent: int | None
+    quiet: float | None
+
+
 class PingEvent(TypedDict):
     """Write a Ping frame."""
 
@@ -77,6 +89,7 @@ class Server(NamedTuple):
             middleware was given, so that whatever stands there keeps seeing them.
         ping: The extension's *Ping*, with its payload.
         fail: The extension's *Fail*, with code, reason and timeout.
+        traffic: The extension's *Traffic*.
         ends_calls: Whether `fail` ends every `receive`, and every `send` of the application, that
             is waiting or comes later.
     """
@@ -86,4 +99,5 @@ class Server(NamedTuple):
     send_other: Send
     ping: Callable[[bytes, OnPong], None]
     fail: Callable[[int, str, float], None]
+    traffic: Callable[[], Traffic]
     ends_calls: bool = False

@@ -33,13 +33,16 @@ EARLY = 0.001
 
 @dataclass(slots=True, eq=False)
 class Ping:
-    """A Ping in flight. Times are monotonic seconds; an infinite deadline is none."""
+    """A Ping in flight. Times are monotonic seconds; an infinite deadline is none.
+
+    Its deadline has been put off because the event loop stood still for `put_off` seconds.
+    """
 
     payload: bytes
     sent_at: float
     deadline: float
     manual: bool
-    put_off: bool = False
+    put_off: float = 0.0
 
 
 @dataclass(slots=True)
@@ -129,7 +132,7 @@ class Heartbeat:
             if now < ping.deadline:
                 continue
             if grace and not ping.put_off:
-                ping.put_off = True
+                ping.put_off = grace
                 timeout = ping.deadline - ping.sent_at
                 ping.deadline = now + min(grace, timeout)
             elif ping.manual:

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from .exceptions import ConnectionClosed, KeepaliveTimeout, KeepaliveUnsupported
 from .latency import RoundTrips, Statistics
 from .settings import Settings
+from .verdict import Verdict
 
 KEY = "keepalive"
 """The key in `scope["state"]`."""
@@ -26,7 +27,7 @@ class Keepalive:
     Every attribute is read-only, and stays readable after the connection has ended.
     """
 
-    __slots__ = ("__weakref__", "_link", "_round_trips", "_settings", "_supported", "_timed_out")
+    __slots__ = ("__weakref__", "_link", "_round_trips", "_settings", "_supported", "_verdict")
 
     def __init__(
         self,
@@ -38,7 +39,7 @@ class Keepalive:
         self._link = link
         self._supported = link is not None
         self._round_trips = round_trips or RoundTrips()
-        self._timed_out = False
+        self._verdict: Verdict | None = None
 
     @property
     def supported(self) -> bool:
@@ -62,7 +63,12 @@ class Keepalive:
     @property
     def timed_out(self) -> bool:
         """Whether the connection has been failed because a Pong was overdue."""
-        return self._timed_out
+        return self._verdict is not None
+
+    @property
+    def verdict(self) -> Verdict | None:
+        """Why the connection has been failed, with the evidence; `None` if it has not."""
+        return self._verdict
 
     @property
     def ping_interval(self) -> float | None:
@@ -110,7 +116,7 @@ class Keepalive:
 
     def _closed_error(self) -> ConnectionClosed | KeepaliveTimeout:
         """Return what a call that needs the open connection is to raise."""
-        if self._timed_out:
+        if self.timed_out:
             return KeepaliveTimeout(self)
         return ConnectionClosed("the connection is not open")
 

@@ -98,7 +98,7 @@ def serve(ws: str, loop: str) -> Iterator[Serve]:
     be logged as a warning or an error.
     """
     servers: list[Server] = []
-    expected = ["the event loop had stood still", *CANCELLED]
+    expected = ["the event loop stood still", *CANCELLED]
     with ExitStack() as stack:
 
         def serve(

@@ -65,7 +65,7 @@ def test_heartbeat_is_without_io() -> None:
     assert foreign("asgi_keepalive.heartbeat") == {"dataclasses", "math"}
 
 
-@pytest.mark.parametrize("module", ["latency", "settings", "stepping", "stall"])
+@pytest.mark.parametrize("module", ["latency", "settings", "stepping", "stall", "verdict"])
 def test_helpers_stand_alone(module: str) -> None:
     assert own(f"asgi_keepalive.{module}") == set()
 
@@ -75,7 +75,9 @@ def test_connection_knows_no_server() -> None:
 
 
 def test_state_does_not_know_the_connection() -> None:
-    assert own("asgi_keepalive.state") == {"exceptions", "latency", "settings"}
+    assert own("asgi_keepalive.state") == {
+        *("exceptions", "latency", "settings", "verdict"),
+    }
 
 
 def test_browsers_half_needs_only_messages() -> None:

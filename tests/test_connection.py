@@ -193,9 +193,10 @@ class TestSender:
     async def test_blocked_send_raises_at_that_moment(self) -> None:
         server, app = await accepted(**TIMES)
         server.writable.clear()
-        with pytest.raises(KeepaliveTimeout, match=r"^keepalive ping timeout$") as raised:
+        with pytest.raises(KeepaliveTimeout, match=r"^keepalive ping timeout, silent: ") as raised:
             await app.text("x")
         assert elapsed() == 30
+        assert raised.value.verdict is app.keepalive.verdict
         assert raised.value.keepalive is app.keepalive
         assert server.sent[1:] == []
 
@@ -997,7 +998,7 @@ class TestManualPing:
         error = await ping
         assert type(error) is KeepaliveTimeout
         assert error.keepalive is app.keepalive
-        with pytest.raises(KeepaliveTimeout, match=r"^keepalive ping timeout$"):
+        with pytest.raises(KeepaliveTimeout, match=r"^keepalive ping timeout, silent: "):
             await app.keepalive.ping()
 
 
@@ -1125,9 +1126,21 @@ class TestLog:
                 "asgi_keepalive",
                 logging.INFO,
                 "192.0.2.1:50000 /chat: keepalive ping timeout, no Pong for 10 s, "
-                "last latency unknown",
+                "last latency unknown; silent: no Pong has come",
             )
         ]
+        [record] = caplog.records
+        assert record.keepalive == {  # type: ignore[attr-defined]
+            "client": "192.0.2.1:50000",
+            "path": "/chat",
+            "latency": None,
+            "reason": "silent",
+            "waited": 10,
+            "quiet": None,
+            "unsent": None,
+            "behind": None,
+            "stalled": 0,
+        }
 
     @in_no_time
     async def test_context_is_the_applications(self) -> None:
@@ -1159,7 +1172,8 @@ class TestLog:
         server.pong_after = None
         await app.receive()
         assert caplog.messages == [
-            "192.0.2.1:50000 /chat: keepalive ping timeout, no Pong for 10 s, last latency 0.0125 s"
+            "192.0.2.1:50000 /chat: keepalive ping timeout, no Pong for 10 s, "
+            "last latency 0.0125 s; silent: no Pong has come"
         ]
 
     @pytest.mark.parametrize("scope", [{"client": None}, {"client": ()}])
@@ -1170,7 +1184,8 @@ class TestLog:
         _, app = await accepted(**TIMES, scope=scope)
         await app.receive()
         assert caplog.messages == [
-            "unknown client /chat: keepalive ping timeout, no Pong for 10 s, last latency unknown"
+            "unknown client /chat: keepalive ping timeout, no Pong for 10 s, last latency unknown; "
+            "silent: no Pong has come"
         ]
 
     @in_no_time
@@ -1182,7 +1197,8 @@ class TestLog:
         del server.scope["client"], server.scope["path"]
         await until_failed(server)
         assert caplog.messages == [
-            "unknown client : keepalive ping timeout, no Pong for 10 s, last latency unknown"
+            "unknown client : keepalive ping timeout, no Pong for 10 s, last latency unknown; "
+            "silent: no Pong has come"
         ]
 
     @in_no_time
@@ -1201,7 +1217,7 @@ class TestLog:
                 "asgi_keepalive",
                 logging.WARNING,
                 "192.0.2.1:50000 /chat: keepalive ping timeout, no Pong for 10 s, "
-                "last latency unknown; the application was behind: its unread messages have kept "
+                "last latency unknown; application behind: its unread messages have kept "
                 "the server from reading for 7.5 s",
             )
         ]
@@ -1228,7 +1244,7 @@ class TestLog:
                 "asgi_keepalive",
                 logging.WARNING,
                 "192.0.2.1:50000 /chat: keepalive ping timeout, no Pong for 518 s, "
-                "last latency unknown; the event loop had stood still",
+                "last latency unknown; stalled: the event loop stood still for 500 s",
             )
         ]
 
@@ -1241,9 +1257,11 @@ class TestLog:
         assert await app.receive() == FAILED
         assert caplog.messages == [
             "192.0.2.1:50000 /chat: keepalive ping timeout, no Pong for 518 s, "
-            "last latency unknown; the application was behind: its unread messages have kept "
-            "the server from reading for 510 s; the event loop had stood still"
+            "last latency unknown; application behind: its unread messages have kept "
+            "the server from reading for 510 s"
         ]
+        assert app.keepalive.verdict
+        assert app.keepalive.verdict.stalled == pytest.approx(500)
 
     @in_no_time
     async def test_pings_and_pongs_are_for_debugging(

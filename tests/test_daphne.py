@@ -452,7 +452,7 @@ class TestFraming:
                 count += 1
             reports.put((event, count))
 
-        server = serve(app, expect=("the application was behind",))
+        server = serve(app, expect=("application behind",))
         with Client(server.port).open() as client:
             for _ in range(2 * MAX_UNREAD):
                 client.send(TEXT, b"unread")

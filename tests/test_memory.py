@@ -90,7 +90,7 @@ class TestMemory:
             app,
             ping_timeout=3 * TIMEOUT,
             ws_max_queue=max_queue,
-            expect=("application was behind",),
+            expect=("application behind",),
         )
         with Client(server.port, headers=COMPRESSED if compressed else "").open() as client:
             client.socket.sendall(message * 40 + raw(TEXT))

@@ -17,7 +17,17 @@ from collections.abc import Iterator
 from types import FunctionType, ModuleType
 from typing import Any
 
-from ..extension import EXTENSION, FailEvent, OnPong, PingEvent, Receive, Scope, Send, Server
+from ..extension import (
+    EXTENSION,
+    FailEvent,
+    OnPong,
+    PingEvent,
+    Receive,
+    Scope,
+    Send,
+    Server,
+    Traffic,
+)
 from ..stepping import run_at_once
 
 UNSUPPORTED = (
@@ -41,7 +51,7 @@ def extend(scope: Scope, receive: Receive, send: Send) -> Server | str:
             return attached
         advice = advice or attached or ""
     if EXTENSION in (scope.get("extensions") or {}):
-        return declared(receive, send)
+        return declared(scope, receive, send)
     return advice or UNSUPPORTED
 
 
@@ -62,9 +72,10 @@ def _origins(*calls: Any) -> Iterator[tuple[Any, str]]:
                 yield owner, module.partition(".")[0]
 
 
-def declared(receive: Receive, send: Send) -> Server:
+def declared(scope: Scope, receive: Receive, send: Send) -> Server:
     """Return what speaks the extension by its events, which a server has declared."""
     loop = asyncio.get_running_loop()
+    traffic = (scope["extensions"][EXTENSION] or {}).get("traffic", Traffic)
 
     def ping(payload: bytes, on_pong: OnPong) -> None:
         event: PingEvent = {"type": "websocket.ping", "bytes": payload, "on_pong": on_pong}
@@ -79,7 +90,7 @@ def declared(receive: Receive, send: Send) -> Server:
         }
         run_at_once(send(event), loop)
 
-    return Server(receive, send, send, ping, fail)
+    return Server(receive, send, send, ping, fail, traffic)
 
 
 @functools.cache

@@ -330,6 +330,7 @@ def attach(protocol: Any, receive: Receive, send: Send) -> Server | str | None:
         send_other=functools.partial(protocol.send_other, send),
         ping=protocol.extension.ping,
         fail=protocol.extension.fail,
+        traffic=protocol.extension.traffic,
         ends_calls=True,
     )
 

@@ -275,5 +275,6 @@ def attach(stream: Any, receive: Receive, send: Send) -> Server | str | None:
         send_other=functools.partial(protocol.send_other, send),
         ping=protocol.extension.ping,
         fail=protocol.extension.fail,
+        traffic=protocol.extension.traffic,
         ends_calls=True,
     )

@@ -33,6 +33,26 @@ def unacknowledged(sock: socket.socket | None) -> int:
     return size[0]
 
 
+TCP_INFO = struct.Struct("=52x I 88x I")
+"""What `traffic` reads of that, for Linux since 4.6 (`struct tcp_info` of `linux/tcp.h`)."""
+
+
+def traffic(sock: socket.socket | None) -> tuple[int | None, float | None]:
+    """Return how many bytes wait to be sent, and for how many seconds none have come.
+
+    Each is `None` where that is unknown. What waits has not been sent even once: the peer, or the
+    network, has no room for it. What has come counts also if it has not been read.
+    """
+    if sys.platform != "linux" or sock is None:
+        return None, None
+    try:
+        info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, TCP_INFO.size)
+        quiet, unsent = TCP_INFO.unpack(info)
+    except (OSError, struct.error):  # it is closed already, not TCP, or an older Linux
+        return None, None
+    return unsent, quiet / 1000
+
+
 def duplicate(sock: socket.socket | None) -> socket.socket | None:
     """Return another descriptor of the same connection; the last one closed closes it."""
     if sock is None:

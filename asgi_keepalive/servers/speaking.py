@@ -6,7 +6,8 @@ import asyncio
 import time
 from typing import Any, Protocol
 
-from ..extension import AcceptExtra, Event, OnPong, OnReadPaused, Send
+from ..extension import AcceptExtra, Event, OnPong, OnReadPaused, Send, Traffic
+from . import kernel
 from .closing import BoundedTransport
 
 
@@ -90,6 +91,13 @@ class Extension:
         self._protocol.write_close(code, reason)
         self._transport.close_timeout = timeout
         self._transport.linger()
+
+    def traffic(self) -> Traffic:
+        """Tell how things stand between the server and the peer."""
+        unsent, quiet = kernel.traffic(self._transport.get_extra_info("socket"))
+        if buffered := self._transport.get_write_buffer_size():
+            unsent = buffered + (unsent or 0)
+        return {"unsent": unsent, "quiet": quiet}
 
     def _must_be_open(self) -> None:
         if self._is_closing or not self._protocol.is_established():

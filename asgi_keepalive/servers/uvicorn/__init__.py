@@ -54,6 +54,7 @@ def attach(protocol: Any, receive: Receive, send: Send) -> Server | None:
         send_other=send,
         ping=extension.ping,
         fail=extension.fail,
+        traffic=extension.traffic,
         ends_calls=own is not None,
     )
 

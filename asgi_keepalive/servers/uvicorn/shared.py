@@ -34,7 +34,7 @@ def extended(base: Any) -> Any:
             self.extend()
 
         async def run_asgi(self) -> None:
-            self.scope["extensions"][EXTENSION] = {}
+            self.scope["extensions"][EXTENSION] = {"traffic": self.extension.traffic}
             await super().run_asgi()
 
         def eof_received(self) -> bool:

@@ -1,0 +1,81 @@
+"""Why a connection has been failed, and the evidence."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+TICK = 0.02
+"""By so many seconds `quiet` may be too long, as operating systems count coarsely."""
+
+Reason = Literal["silent", "frozen", "application behind", "stalled"]
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Why no Pong was seen in time. Times are in seconds.
+
+    Attributes:
+        reason: The first of these that holds.
+
+            - `application behind`: the server did not read, as too much was unread already.
+            - `frozen`: what had been written could not leave, the peer has no room for it.
+            - `stalled`: the event loop stood still while the Pong was awaited, and something has
+              come from the peer that it may not have got to.
+            - `silent`: nothing else explains it.
+
+        waited: How long the Pong was awaited.
+        quiet: For how long nothing at all had come from the peer; `None` if the server cannot tell.
+            If it is less than `waited`, the peer sends, but no Pong.
+        unsent: How many bytes could not leave; `None` if the server cannot tell.
+        behind: For how long the server had not been reading; `None` if it was.
+        stalled: How long the event loop stood still while the Pong was awaited. The deadline has
+            been put off, once, by as long.
+    """
+
+    reason: Reason
+    waited: float
+    quiet: float | None
+    unsent: int | None
+    behind: float | None
+    stalled: float
+
+    def __str__(self) -> str:
+        return f"{self.reason}: {self._evidence()}"
+
+    def _evidence(self) -> str:
+        if self.reason == "application behind":
+            return f"its unread messages have kept the server from reading for {self.behind:.3g} s"
+        if self.reason == "frozen":
+            return f"{self.unsent:,} bytes could not leave"
+        if self.reason == "stalled":
+            return f"the event loop stood still for {self.stalled:.3g} s"
+        if self.quiet is None:
+            return "no Pong has come"
+        if _may_have_come(self.quiet, self.waited):
+            return f"no Pong has come, the last of anything else {self.quiet:.3g} s ago"
+        return f"nothing has come for {self.quiet:.3g} s"
+
+
+def judge(
+    *,
+    waited: float,
+    quiet: float | None,
+    unsent: int | None,
+    behind: float | None,
+    stalled: float,
+) -> Verdict:
+    """Return the verdict that the evidence leads to; see `Verdict`."""
+    reason: Reason = "silent"
+    if behind is not None:
+        reason = "application behind"
+    elif unsent:
+        reason = "frozen"
+    elif stalled and (quiet is None or _may_have_come(quiet, waited)):
+        reason = "stalled"
+    return Verdict(reason, waited, quiet, unsent, behind, stalled)
+
+
+def _may_have_come(quiet: float, waited: float) -> bool:
+    """Whether anything may have come since the Ping."""
+    return quiet < waited + TICK

@@ -1,0 +1,241 @@
+"""Why a connection has been failed: what the evidence leads to, and where it comes from."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+import sys
+import time
+from contextlib import suppress
+from typing import Any
+
+import pytest
+
+from asgi_keepalive import KeepaliveTimeout, Verdict, get_keepalive
+from asgi_keepalive.servers import kernel
+from asgi_keepalive.verdict import judge
+
+from .client import BINARY, PING, TEXT, Client, frame
+from .conftest import Reports, Serve
+from .fake_loop import accepted, in_no_time
+from .test_closing import fill, pair
+from .test_promises import FAILED, TIMEOUT, accept
+
+__all__ = ["pair"]  # a fixture
+
+UNKNOWN: dict[str, Any] = {"quiet": None, "unsent": None, "behind": None, "stalled": 0.0}
+
+
+@pytest.mark.parametrize(
+    ("evidence", "text"),
+    [
+        ({}, "silent: no Pong has come"),
+        ({"quiet": 2.5, "unsent": 0}, "silent: nothing has come for 2.5 s"),
+        ({"quiet": 2.03, "stalled": 0.5}, "silent: nothing has come for 2.03 s"),
+        ({"quiet": 2.01, "stalled": 0.5}, "stalled: the event loop stood still for 0.5 s"),
+        ({"quiet": 0.25}, "silent: no Pong has come, the last of anything else 0.25 s ago"),
+        ({"quiet": 2.5, "stalled": 0.5}, "silent: nothing has come for 2.5 s"),
+        ({"quiet": 0.25, "stalled": 0.5}, "stalled: the event loop stood still for 0.5 s"),
+        ({"stalled": 0.5}, "stalled: the event loop stood still for 0.5 s"),
+        ({"unsent": 3_870_000}, "frozen: 3,870,000 bytes could not leave"),
+        ({"unsent": 1, "quiet": 0.25, "stalled": 0.5}, "frozen: 1 bytes could not leave"),
+        (
+            {"behind": 1.5, "unsent": 1, "stalled": 0.5},
+            "application behind: its unread messages have kept the server from reading for 1.5 s",
+        ),
+    ],
+)
+def test_judge(evidence: dict[str, Any], text: str) -> None:
+    verdict = judge(waited=2.0, **{**UNKNOWN, **evidence})
+    assert str(verdict) == text
+    assert text.startswith(verdict.reason)
+    for name, value in evidence.items():
+        assert getattr(verdict, name) == value
+
+
+class TestTraffic:
+    def test_idle(self, pair: tuple[socket.socket, socket.socket]) -> None:
+        near, far = pair
+        far.send(b"x")
+        time.sleep(0.1)
+        unsent, quiet = kernel.traffic(near)  # though it has not been read
+        assert unsent == 0
+        assert quiet is not None
+        assert 0.08 < quiet < 1
+
+    def test_peer_without_room(self, pair: tuple[socket.socket, socket.socket]) -> None:
+        near, _ = pair
+        sent = fill(near)
+        unsent, _ = kernel.traffic(near)
+        assert unsent is not None
+        assert 0 < unsent < sent
+
+    def test_sockets_that_tell_nothing(self, pair: tuple[socket.socket, socket.socket]) -> None:
+        near, _ = pair
+        near.close()
+        one, other = socket.socketpair()  # not TCP
+        with one, other:
+            assert kernel.traffic(None) == kernel.traffic(near) == kernel.traffic(one)
+        assert kernel.traffic(None) == (None, None)
+
+    def test_older_linux(self) -> None:
+        class Older(socket.socket):
+            def getsockopt(self, *args: Any) -> Any:
+                return bytes(104)
+
+        with Older() as older:
+            assert kernel.traffic(older) == (None, None)
+
+    def test_others_than_linux_cannot_tell(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(sys, "platform", "darwin")
+        unlooked_at: Any = object()
+        assert kernel.traffic(unlooked_at) == (None, None)
+
+
+class TestOfAServerThatDeclaresTheExtension:
+    async def verdict(self, extension: Any) -> Verdict | None:
+        scope = {"extensions": {"websocket.ping": extension}}
+        _, app = await accepted(ping_interval=20, ping_timeout=10, scope=scope)
+        assert await app.receive() == FAILED
+        return app.keepalive.verdict
+
+    @in_no_time
+    async def test_that_tells(self) -> None:
+        verdict = await self.verdict({"traffic": lambda: {"unsent": 7, "quiet": 12.5}})
+        assert verdict == Verdict("frozen", 10, 12.5, 7, None, 0)
+
+    @pytest.mark.parametrize("extension", [{}, None, {"traffic": dict}])
+    @in_no_time
+    async def test_that_tells_nothing(self, extension: Any) -> None:
+        assert await self.verdict(extension) == Verdict("silent", 10, None, None, None, 0)
+
+    @in_no_time
+    async def test_that_fails_to_tell(self, caplog: pytest.LogCaptureFixture) -> None:
+        verdict = await self.verdict({"traffic": lambda: 1 / 0})
+        assert verdict == Verdict("silent", 10, None, None, None, 0)
+        assert "192.0.2.1:50000 /chat: the server cannot tell of its traffic" in caplog.messages
+
+    @in_no_time
+    async def test_there_is_none_without_a_failure(self) -> None:
+        server, app = await accepted(ping_interval=20, ping_timeout=10, pong_after=1)
+        await asyncio.sleep(100)
+        server.disconnect(1000)
+        await app.receive()
+        assert app.keepalive.verdict is None
+
+
+class TestOnRealServers:
+    """The `websocket.ping` extension's traffic, and what it leads to."""
+
+    @pytest.fixture(params=["ws", "wss"])
+    def secure(
+        self, request: pytest.FixtureRequest, tls: ssl.SSLContext, tls_config: dict[str, str]
+    ) -> tuple[dict[str, Any], dict[str, str]]:
+        return ({"tls": tls}, tls_config) if request.param == "wss" else ({}, {})
+
+    def test_silent(
+        self, serve: Serve, reports: Reports, secure: tuple[dict[str, Any], dict[str, str]]
+    ) -> None:
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await accept(receive, send)
+            assert await receive() == FAILED
+            reports.put(get_keepalive(scope).verdict)
+
+        server = serve(app, **secure[1])
+        with Client(server.port, **secure[0]).open():
+            verdict: Verdict = reports.get()
+        assert verdict.reason == "silent"
+        assert verdict.waited >= TIMEOUT - 0.002
+        assert verdict.quiet is not None
+        assert verdict.waited <= verdict.quiet < 5
+        assert (verdict.unsent, verdict.behind) == (0, None)
+        [record] = [r for r in server.records if hasattr(r, "keepalive")]
+        assert record.keepalive["reason"] == "silent"
+
+    def test_frozen(
+        self, serve: Serve, reports: Reports, secure: tuple[dict[str, Any], dict[str, str]]
+    ) -> None:
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await accept(receive, send)
+            try:
+                while True:
+                    await send({"type": "websocket.send", "bytes": bytes(65536)})
+                    await asyncio.sleep(0)
+            except KeepaliveTimeout as error:
+                reports.put(error.verdict)
+
+        server = serve(app, **secure[1])
+        with Client(server.port, receive_buffer=4096, **secure[0]).open():
+            verdict: Verdict = reports.get()
+        assert verdict.reason == "frozen"
+        assert verdict.unsent is not None
+        assert verdict.unsent > 65536
+
+    def test_frozen_while_nothing_more_is_sent(self, serve: Serve, reports: Reports) -> None:
+        """All has left the server, but not the machine."""
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await accept(receive, send)
+            await send({"type": "websocket.send", "bytes": bytes(100_000)})
+            assert await receive() == FAILED
+            reports.put(get_keepalive(scope).verdict)
+
+        server = serve(app)
+        with Client(server.port, receive_buffer=4096).open():
+            verdict: Verdict = reports.get()
+        assert verdict.reason == "frozen"
+
+    def test_application_behind(self, serve: Serve, reports: Reports) -> None:
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await accept(receive, send)
+            await asyncio.sleep(4 * TIMEOUT)
+            while await receive() != FAILED:
+                pass
+            reports.put(get_keepalive(scope).verdict)
+
+        server = serve(app, expect=("application behind",))
+        with Client(server.port).open() as client:
+            client.socket.settimeout(0.2)
+            with suppress(TimeoutError, ConnectionError):
+                for _ in range(400):
+                    client.socket.sendall(frame(BINARY, bytes(10_000)) * 10)
+            verdict: Verdict = reports.get()
+        assert verdict.reason == "application behind"
+        assert verdict.behind is not None
+        assert 0 < verdict.behind < 5
+
+    def test_stalled(self, serve: Serve, reports: Reports) -> None:
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await accept(receive, send)
+            assert (await receive())["text"] == "stall"
+            time.sleep(2 * TIMEOUT)  # noqa: ASYNC251 - that is the point
+            assert await receive() == FAILED
+            reports.put(get_keepalive(scope).verdict)
+
+        server = serve(app)
+        with Client(server.port).open() as client:
+            client.expect(PING)
+            time.sleep(0.05)
+            client.send(TEXT, b"stall")
+            verdict: Verdict = reports.get()
+        assert verdict.reason == "stalled"
+        assert 2 * TIMEOUT - 0.1 < verdict.stalled < 5
+
+    def test_peer_that_sends_everything_but_pongs(self, serve: Serve, reports: Reports) -> None:
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await accept(receive, send)
+            while await receive() != FAILED:
+                pass
+            reports.put(get_keepalive(scope).verdict)
+
+        server = serve(app)
+        with Client(server.port).open() as client:
+            with suppress(ConnectionError):
+                while reports.empty():
+                    client.send(TEXT, b"here I am")
+                    time.sleep(0.01)
+            verdict: Verdict = reports.get()
+        assert verdict.quiet is not None
+        assert verdict.quiet < verdict.waited
+        assert verdict.reason == "silent" or verdict.stalled
