@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import dataclasses
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from .exceptions import ConnectionClosed, KeepaliveTimeout, KeepaliveUnsupported
@@ -12,6 +13,10 @@ from .verdict import Verdict
 
 KEY = "keepalive"
 """The key in `scope["state"]`."""
+
+
+UNCHANGED: Any = object()
+"""Stands for a keyword that has not been given."""
 
 
 class Link(Protocol):
@@ -24,10 +29,19 @@ class Link(Protocol):
 class Keepalive:
     """The keepalive of one WebSocket connection, for its application to read.
 
-    Every attribute is read-only, and stays readable after the connection has ended.
+    Every attribute is read-only, and stays readable after the connection has ended. `ping` and
+    `configure` are for the event loop's thread.
     """
 
-    __slots__ = ("__weakref__", "_link", "_round_trips", "_settings", "_supported", "_verdict")
+    __slots__ = (
+        "__weakref__",
+        "_link",
+        "_on_configure",
+        "_round_trips",
+        "_settings",
+        "_supported",
+        "_verdict",
+    )
 
     def __init__(
         self,
@@ -40,6 +54,7 @@ class Keepalive:
         self._supported = link is not None
         self._round_trips = round_trips or RoundTrips()
         self._verdict: Verdict | None = None
+        self._on_configure: Callable[[], None] | None = None  # of what tells a page
 
     @property
     def supported(self) -> bool:
@@ -107,12 +122,39 @@ class Keepalive:
             raise self._closed_error()
         return await self._link.ping()
 
+    def configure(
+        self,
+        *,
+        ping_interval: float | None = UNCHANGED,
+        ping_timeout: float | None = UNCHANGED,
+    ) -> None:
+        """Change settings for the rest of this connection, at once.
+
+        The interval runs from the last Ping written, so a shorter one may be over already. A Ping
+        in flight keeps its deadline, but if either setting is now `None` it fails nothing any more.
+        A page that asked for heartbeats is told. After the end of the connection it is of no
+        effect, and where `supported` is false only pages notice.
+
+        Args:
+            ping_interval: As for `KeepaliveMiddleware`, in seconds; unchanged if not given.
+            ping_timeout: Likewise.
+
+        Raises:
+            TypeError: A setting is not a number nor `None`; nothing has been changed.
+            ValueError: A setting is not positive and finite; nothing has been changed.
+        """
+        given = {"ping_interval": ping_interval, "ping_timeout": ping_timeout}
+        changes: Any = {name: value for name, value in given.items() if value is not UNCHANGED}
+        self._configure(dataclasses.replace(self._settings, **changes))
+
     # For the connection and the middleware.
 
     def _configure(self, settings: Settings) -> None:
         self._settings = settings
         if self._link is not None:
             self._link.configure(settings)
+        if self._on_configure is not None:
+            self._on_configure()
 
     def _closed_error(self) -> ConnectionClosed | KeepaliveTimeout:
         """Return what a call that needs the open connection is to raise."""

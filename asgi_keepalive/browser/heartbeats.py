@@ -51,6 +51,7 @@ class Heartbeats:
         self._send = send
         self._sending = 0
         self._task: asyncio.Task[None] | None = None
+        self._configured = asyncio.Event()
 
     async def receive(self) -> Event:
         """ASGI's `receive`."""
@@ -73,20 +74,27 @@ class Heartbeats:
             with contextlib.suppress(RuntimeError):  # there is no asyncio here
                 asyncio.get_running_loop()
                 self._task = asyncio.create_task(self._beat())
+                self._keepalive._on_configure = self._configured.set
 
     def end(self) -> None:
         """Send none any more."""
+        self._keepalive._on_configure = None
         if self._task is not None:
             self._task.cancel()
 
     async def _beat(self) -> None:
         # The application learns of whatever ends the connection from its own calls.
         with contextlib.suppress(Exception):
+            told = None
             while True:
-                if not self._sending:  # or else a message of its own is on the way
+                settings = self._keepalive.ping_interval, self._keepalive.ping_timeout
+                # A message of the application that is on the way shows as much, unless there is
+                # something to tell.
+                if settings != told or not self._sending:
                     text = heartbeat(self._nonce, self._keepalive)
                     await self._send({"type": "websocket.send", "text": text})
-                interval = self._keepalive.ping_interval
-                if interval is None:
-                    return
-                await asyncio.sleep(interval)
+                    told = settings
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(self._keepalive.ping_interval):
+                        await self._configured.wait()
+                self._configured.clear()
