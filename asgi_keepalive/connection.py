@@ -14,20 +14,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import contextvars
 import logging
 import random
 import time
-from collections.abc import Callable
-from math import inf
 
 from . import report
+from .alarm import Alarm
 from .exceptions import KeepaliveTimeout, PingTimeout
 from .extension import AcceptExtra, Event, Scope, Server, Traffic
-from .heartbeat import EARLY, Expire, Heartbeat, Ping, SendPing
+from .heartbeat import Expire, Heartbeat, Ping, SendPing
 from .report import logger
 from .settings import Settings
-from .stall import StallWatch
 from .state import Keepalive
 from .stepping import Released, Suspended, call, poll
 from .verdict import judge
@@ -36,7 +33,7 @@ CODE = 1011
 REASON = "keepalive ping timeout"
 
 
-class Connection:
+class Connection(Alarm):
     """The keepalive of one connection.
 
     Args:
@@ -48,18 +45,12 @@ class Connection:
     __slots__ = (
         "__weakref__",
         "_calls",
-        "_context",
         "_drained",
         "_heartbeat",
-        "_loop",
         "_paused_since",
         "_pings",
         "_scope",
         "_server",
-        "_tick",
-        "_timer",
-        "_timer_at",
-        "_watch",
         "keepalive",
         "timed_out",
     )
@@ -70,18 +61,13 @@ class Connection:
         server: Server,
         settings: Settings,
     ) -> None:
+        super().__init__()
         self._heartbeat = Heartbeat(settings)
         self.keepalive = Keepalive(settings, self, self._heartbeat.round_trips)
         self.timed_out = False
         self._scope = scope
         self._calls: list[Suspended] = []  # blocked in the server
         self._server = server
-        self._loop = asyncio.get_running_loop()
-        self._timer: asyncio.TimerHandle | None = None
-        self._timer_at = inf
-        self._tick: Callable[[], None] | None = None
-        self._context: contextvars.Context | None = None
-        self._watch: StallWatch | None = None
         self._drained = False  # after a failure: the server has nothing more to receive
         self._paused_since: float | None = None  # when the server stopped reading ahead
         self._pings: dict[bytes, asyncio.Future[float]] = {}  # manual ones, by payload
@@ -191,51 +177,23 @@ class Connection:
         if self._watch is not None or self.keepalive._link is None:
             return  # accepted twice, or only after the application has returned
         self._heartbeat.open(time.monotonic())
-        self._watch = StallWatch.join(self._loop)
-        # Made once, not for each timer: what thousands of connections make anew at each Ping,
-        # the garbage collector looks at all at once.
-        self._tick = self._on_timer
-        self._context = contextvars.copy_context()
+        self._switch_on()
         self._arm()
 
     def _stop(self) -> None:
         """Send nothing, expect nothing, and time nothing any more."""
         self._heartbeat.close()
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        if self._watch is not None:
-            self._watch.leave()
-            self._watch = None
+        self._switch_off()
         for answer in self._pings.values():
             if not answer.done():
                 answer.set_exception(self.keepalive._closed_error())
 
     def _arm(self) -> None:
-        """See to it that the timer fires when the heartbeat wants it to, or earlier."""
-        wake_at = self._heartbeat.wake_at
-        if wake_at == inf:
-            return
-        if self._timer is not None:
-            if self._timer_at <= wake_at:
-                return
-            self._timer.cancel()
-        now = time.monotonic()
-        # Rather than at a deadline, wake when the next Ping may be due: the Pong most often comes
-        # before, and then it leaves the timer alone.
-        next_ping_at = self._heartbeat.next_ping_at
-        if now < next_ping_at - EARLY < wake_at:
-            wake_at = next_ping_at
-        self._timer_at = wake_at if wake_at > now else now
-        assert self._tick is not None  # until the end, when the heartbeat is closed
-        delay = self._timer_at - now
-        self._timer = self._loop.call_later(delay, self._tick, context=self._context)
+        """See to it that the heartbeat is asked again when something is due."""
+        # A deadline can wait for the next Ping: the Pong will most often come before.
+        self._wake(self._heartbeat.wake_at, self._heartbeat.next_ping_at)
 
-    def _on_timer(self) -> None:
-        self._timer = None
-        now = time.monotonic()
-        assert self._watch is not None  # _stop cancels the timer together with the watch
-        grace = self._watch.grace(now, self._timer_at)
+    def _on_alarm(self, now: float, grace: float) -> None:
         for command in self._heartbeat.tick(now, _payload(), grace):
             if isinstance(command, SendPing):
                 self._write(command.ping)

@@ -53,7 +53,7 @@ def foreign(module: str) -> set[str]:
 
 def test_imports_are_found() -> None:
     """The rest of this file would pass on nothing, too."""
-    assert {"stall", "heartbeat", "settings"} < own("asgi_keepalive.connection")
+    assert {"alarm", "heartbeat", "settings"} < own("asgi_keepalive.connection")
     assert {"asyncio", "time"} < foreign("asgi_keepalive.connection")
     assert own("asgi_keepalive.servers.uvicorn.sansio") == {"servers.uvicorn.reading"}
     assert "servers.speaking" in own("asgi_keepalive.servers.uvicorn.shared")
