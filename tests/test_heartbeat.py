@@ -53,7 +53,7 @@ class TestWhenToPing:
         assert heartbeat.wake_at == START + 20
         assert heartbeat.tick(START + 19.99, b"ping", UP_TO_DATE) == []
         ping = sent(heartbeat.tick(START + 20, b"ping", UP_TO_DATE))
-        assert (ping.payload, ping.manual, ping.put_off) == (b"ping", False, False)
+        assert (ping.payload, ping.manual, ping.put_off) == (b"ping", False, 0)
 
     def test_a_ping_may_go_out_a_little_early(self) -> None:
         """uvloop counts in whole milliseconds, and may fire a timer before its time."""
@@ -449,7 +449,7 @@ class ArbitraryEvents(RuleBasedStateMachine):
             if ping in overdue:  # it can only have been put off, for the first time
                 assert stood_still
                 assert not put_off
-                put_off, deadline = True, now + min(stood_still, deadline - ping.sent_at)
+                put_off, deadline = stood_still, now + min(stood_still, deadline - ping.sent_at)
             assert (ping.deadline, ping.put_off) == (deadline, put_off)
 
     def sent(self, ping: Ping, delay: float) -> None:
