@@ -9,6 +9,7 @@ from .exceptions import (
 )
 from .latency import Statistics
 from .middleware import KeepaliveMiddleware
+from .observers import Observer
 from .state import Keepalive, get_keepalive
 from .verdict import Verdict
 
@@ -19,6 +20,7 @@ __all__ = [
     "KeepaliveMiddleware",
     "KeepaliveTimeout",
     "KeepaliveUnsupported",
+    "Observer",
     "PingTimeout",
     "Statistics",
     "Verdict",

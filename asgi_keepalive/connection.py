@@ -21,8 +21,9 @@ import time
 from . import report
 from .alarm import Alarm
 from .exceptions import KeepaliveTimeout, PingTimeout
-from .extension import AcceptExtra, Event, Scope, Server, Traffic
+from .extension import AcceptExtra, Event, Scope, Server
 from .heartbeat import Expire, Heartbeat, Ping, SendPing
+from .observers import Factory, Observers
 from .report import logger
 from .settings import Settings
 from .state import Keepalive
@@ -37,35 +38,39 @@ class Connection(Alarm):
     """The keepalive of one connection.
 
     Args:
-        scope: The connection's ASGI scope, read for the log.
         server: What speaks the extension.
         settings: The settings to begin with.
+        factories: What observes it.
+
+    Attributes:
+        scope: The application's ASGI scope, for the log and the observers; to be set.
     """
 
     __slots__ = (
         "__weakref__",
         "_calls",
         "_drained",
+        "_factories",
         "_heartbeat",
+        "_observers",
         "_paused_since",
         "_pings",
-        "_scope",
         "_server",
         "keepalive",
+        "scope",
         "timed_out",
     )
 
     def __init__(
-        self,
-        scope: Scope,
-        server: Server,
-        settings: Settings,
+        self, server: Server, settings: Settings, factories: tuple[Factory, ...] = ()
     ) -> None:
         super().__init__()
+        self.scope: Scope = {}
         self._heartbeat = Heartbeat(settings)
         self.keepalive = Keepalive(settings, self, self._heartbeat.round_trips)
         self.timed_out = False
-        self._scope = scope
+        self._factories = factories
+        self._observers: Observers | None = None
         self._calls: list[Suspended] = []  # blocked in the server
         self._server = server
         self._drained = False  # after a failure: the server has nothing more to receive
@@ -143,6 +148,13 @@ class Connection(Alarm):
         self._heartbeat.configure(settings)
         self._arm()
 
+    def observe(self, factories: tuple[Factory, ...]) -> None:
+        """Let others observe the connection, too."""
+        new = tuple(one for one in factories if one not in self._factories)
+        self._factories += new
+        if self._watch is not None:
+            self._join(new)
+
     def end(self) -> None:
         """The application has returned: leave nothing behind."""
         self._stop()
@@ -178,7 +190,13 @@ class Connection(Alarm):
             return  # accepted twice, or only after the application has returned
         self._heartbeat.open(time.monotonic())
         self._switch_on()
+        self._join(self._factories)
         self._arm()
+
+    def _join(self, factories: tuple[Factory, ...]) -> None:
+        for factory in factories:
+            self._observers = self._observers or Observers()
+            self._observers.join(factory, self.scope)
 
     def _stop(self) -> None:
         """Send nothing, expect nothing, and time nothing any more."""
@@ -187,6 +205,9 @@ class Connection(Alarm):
         for answer in self._pings.values():
             if not answer.done():
                 answer.set_exception(self.keepalive._closed_error())
+        observers, self._observers = self._observers, None
+        if observers is not None:
+            observers.closed()
 
     def _arm(self) -> None:
         """See to it that the heartbeat is asked again when something is due."""
@@ -212,6 +233,8 @@ class Connection(Alarm):
         self._heartbeat.written(ping, time.monotonic())
         if logger.isEnabledFor(logging.DEBUG):
             logger.debug("%s: Ping %s", self, ping.payload.hex())
+        if self._observers is not None:
+            self._observers.pinged()
 
     def _expire(self, ping: Ping, now: float) -> None:
         answer = self._pings[ping.payload]  # as long as it is manual somebody waits for it
@@ -225,7 +248,7 @@ class Connection(Alarm):
             waited=now - ping.sent_at,
             behind=None if paused_since is None else now - paused_since,
             stalled=ping.put_off,
-            **self._traffic(),
+            **self._server.traffic(),
         )
         try:
             self._server.fail(CODE, REASON, self.keepalive.close_timeout)
@@ -236,22 +259,15 @@ class Connection(Alarm):
             logger.exception("%s: the server cannot fail the connection", self)
         self.timed_out = True
         self.keepalive._verdict = verdict
+        if self._observers is not None:
+            self._observers.failed(verdict)
         self._stop()
         for waiting in self._calls:
             waiting.release()
-        report.timed_out(self._scope, verdict, self.keepalive.latency)
-
-    def _traffic(self) -> Traffic:
-        """Return what the server knows; of one that fails to tell, nothing."""
-        unknown: Traffic = {"unsent": None, "quiet": None}
-        try:
-            return {**unknown, **self._server.traffic()}
-        except Exception:
-            logger.exception("%s: the server cannot tell of its traffic", self)
-            return unknown
+        report.timed_out(self.scope, verdict, self.keepalive.latency)
 
     def __str__(self) -> str:
-        return report.name(self._scope)
+        return report.name(self.scope)
 
     # What the server calls.
 
@@ -267,6 +283,8 @@ class Connection(Alarm):
         if self._pings:
             self._answer(acknowledged, now)
         self._arm()
+        if self._observers is not None:
+            self._observers.ponged(max(0.0, now - acknowledged[-1].sent_at))
 
     def _answer(self, acknowledged: list[Ping], now: float) -> None:
         for ping in acknowledged:

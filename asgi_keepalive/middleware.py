@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from asgiref.compatibility import double_to_single_callable
 
 from .browser.heartbeats import Heartbeats, take_nonce
 from .connection import Connection
 from .exceptions import KeepaliveTimeout
 from .extension import EXTENSION, Application, Disconnected, Receive, Scope, Send
+from .observers import Factory, factories
 from .report import logger
 from .servers import extend
 from .settings import Settings
@@ -27,9 +30,12 @@ class KeepaliveMiddleware:
             with close code 1011. `None` keeps the Pings but never times out.
         close_timeout: How long a closing connection may take to flush before TCP is aborted;
             0 does not wait, `None` is not allowed. The application never waits for this.
+        observers: Callables that take the scope of a connection and return what is told of it, an
+            `Observer`; see `asgi_keepalive.observers`.
 
     Raises:
-        TypeError: A setting is not a number (nor `None`, where that is allowed).
+        TypeError: A setting is not a number (nor `None`, where that is allowed), or an observer is
+            not callable.
         ValueError: A setting is not finite, or too small.
 
     Both are logged as well, as Starlette builds its middleware where an exception gets lost.
@@ -42,6 +48,7 @@ class KeepaliveMiddleware:
         ping_interval: float | None = 20.0,
         ping_timeout: float | None = 20.0,
         close_timeout: float = 10.0,
+        observers: Iterable[Factory] = (),
     ) -> None:
         # Not asgiref's guarantee_single_callable: it takes Starlette's endpoint classes for
         # ASGI 2 applications.
@@ -50,6 +57,7 @@ class KeepaliveMiddleware:
         self.app = app
         try:
             self.settings = Settings(ping_interval, ping_timeout, close_timeout)
+            self.observers = factories(observers)
         except (TypeError, ValueError) as error:
             logger.error("%s", error)
             raise
@@ -67,15 +75,18 @@ class KeepaliveMiddleware:
         outer = find_keepalive(scope)
         if outer is not None:
             outer._configure(self.settings)
+            outer._observe(self.observers)
             await self.app(scope, receive, send)
             return
         nonce, scope = take_nonce(scope)
         server = extend(scope, receive, send)
         if isinstance(server, str):
             self._warn(server)
-            await self._run(scope, Keepalive(self.settings), receive, send, nonce)
+            keepalive = Keepalive(self.settings)
+            await self._run(_with(scope, keepalive), keepalive, receive, send, nonce)
             return
-        connection = Connection(scope, server, self.settings)
+        connection = Connection(server, self.settings, self.observers)
+        connection.scope = scope = _with(scope, connection.keepalive)
         try:
             await self._run(scope, connection.keepalive, connection.receive, connection.send, nonce)
         except (KeepaliveTimeout, Disconnected, BaseExceptionGroup) as error:
@@ -88,7 +99,6 @@ class KeepaliveMiddleware:
         self, scope: Scope, keepalive: Keepalive, receive: Receive, send: Send, nonce: str | None
     ) -> None:
         """Run the application, and send heartbeats meanwhile to a page that asks for them."""
-        scope = _with(scope, keepalive)
         if nonce is None:
             await self.app(scope, receive, send)
             return

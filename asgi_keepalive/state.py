@@ -23,6 +23,7 @@ class Link(Protocol):
     """The live connection behind a `Keepalive`."""
 
     def configure(self, settings: Settings) -> None: ...
+    def observe(self, factories: tuple[Any, ...]) -> None: ...
     async def ping(self) -> float: ...
 
 
@@ -155,6 +156,10 @@ class Keepalive:
             self._link.configure(settings)
         if self._on_configure is not None:
             self._on_configure()
+
+    def _observe(self, factories: tuple[Any, ...]) -> None:
+        if self._link is not None:
+            self._link.observe(factories)
 
     def _closed_error(self) -> ConnectionClosed | KeepaliveTimeout:
         """Return what a call that needs the open connection is to raise."""

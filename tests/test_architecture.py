@@ -85,6 +85,10 @@ def test_browsers_half_needs_only_messages() -> None:
     assert own("asgi_keepalive.browser.serving") == {"extension"}
 
 
+def test_observers_need_neither_connection_nor_server() -> None:
+    assert own("asgi_keepalive.observers") == {"extension", "report", "verdict"}
+
+
 SERVERS = [name for name in MODULES if name.startswith("asgi_keepalive.servers")]
 
 

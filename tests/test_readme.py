@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import io
 import re
 from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import asgiref.testing
@@ -15,6 +18,7 @@ import asgi_keepalive
 from asgi_keepalive import KeepaliveMiddleware
 
 from .client import PING, PONG, TEXT, Client
+from .fake_loop import FakeServer, Puppet, in_no_time
 from .server import running
 from .serving import serving
 
@@ -64,6 +68,18 @@ def test_recipe_for_testing() -> None:
 
     namespace["app"] = quiet
     asyncio.run(recipe())
+
+
+@in_no_time
+async def test_observer() -> None:
+    app = Puppet()
+    namespace: dict[str, Any] = {"app": SimpleNamespace(add_middleware=lambda _, **keys: keys)}
+    exec(code("class Slow"), namespace)
+    wrapped = KeepaliveMiddleware(app, observers=[namespace["Slow"]])
+    FakeServer(wrapped, pong_after=1.5)
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        await asyncio.sleep(30)
+    assert printed.getvalue() == "/chat took 1.5 s\n"
 
 
 def test_two_commands_do_everything_and_ci_runs_them() -> None:

@@ -10,6 +10,7 @@ no access to its frames; or `None` if `owner` is not what the module knows.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import importlib
 import importlib.util
@@ -75,7 +76,7 @@ def _origins(*calls: Any) -> Iterator[tuple[Any, str]]:
 def declared(scope: Scope, receive: Receive, send: Send) -> Server:
     """Return what speaks the extension by its events, which a server has declared."""
     loop = asyncio.get_running_loop()
-    traffic = (scope["extensions"][EXTENSION] or {}).get("traffic", Traffic)
+    tell = (scope["extensions"][EXTENSION] or {}).get("traffic", Traffic)
 
     def ping(payload: bytes, on_pong: OnPong) -> None:
         event: PingEvent = {"type": "websocket.ping", "bytes": payload, "on_pong": on_pong}
@@ -89,6 +90,12 @@ def declared(scope: Scope, receive: Receive, send: Send) -> Server:
             "timeout": timeout,
         }
         run_at_once(send(event), loop)
+
+    def traffic() -> Traffic:
+        unknown: Traffic = {"unsent": None, "quiet": None}
+        with contextlib.suppress(Exception):  # it is evidence of a failure, no reason for another
+            return {**unknown, **tell()}
+        return unknown
 
     return Server(receive, send, send, ping, fail, traffic)
 

@@ -132,12 +132,10 @@ async def application(scope: Any, receive: Any, send: Any) -> None:
         await PARTS[name.partition("/")[0]](connection)
 
 
-def with_middleware(**settings: float) -> KeepaliveMiddleware:
-    return KeepaliveMiddleware(application, close_timeout=CLOSE_TIMEOUT, **settings)
-
-
-watched = with_middleware(ping_interval=INTERVAL, ping_timeout=TIMEOUT)
-unwatched = with_middleware(ping_interval=20, ping_timeout=20)
+watched = KeepaliveMiddleware(
+    application, ping_interval=INTERVAL, ping_timeout=TIMEOUT, close_timeout=CLOSE_TIMEOUT
+)
+unwatched = KeepaliveMiddleware(application, close_timeout=CLOSE_TIMEOUT)
 
 
 async def app(scope: Any, receive: Any, send: Any) -> None:

@@ -1,0 +1,102 @@
+"""Observing connections: metrics, a list of those that are open, or whatever one writes oneself.
+
+`KeepaliveMiddleware(app, observers=[...])` takes callables. Each is called with the scope of every
+connection that the application accepts, and returns what is told of that one: an `Observer`.
+
+    class Slow(Observer):
+        def __init__(self, scope):
+            self.path = scope["path"]
+
+        def ponged(self, latency):
+            if latency > 1:
+                print(f"{self.path}: {latency:.1f} s")
+
+    app.add_middleware(KeepaliveMiddleware, observers=[Slow])
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from ..extension import Scope
+from ..report import logger
+from ..verdict import Verdict
+
+
+class Observer:
+    """What is told of one connection: inherit from it, and override what you need.
+
+    It is called on the event loop's thread, outside the application's task, and must not block.
+    What it raises is logged, and harms neither the connection nor the other observers.
+    """
+
+    def opened(self) -> None:
+        """The application has accepted the connection. This comes first."""
+
+    def pinged(self) -> None:
+        """A Ping has been written, the middleware's own or one of `Keepalive.ping`."""
+
+    def ponged(self, latency: float) -> None:
+        """A Pong has answered a Ping, after that many seconds."""
+
+    def failed(self, verdict: Verdict) -> None:
+        """No Pong came in time, so the connection has been failed. `closed` follows."""
+
+    def closed(self) -> None:
+        """The connection begins to close, or has been lost. This comes once, and last."""
+
+
+Factory = Callable[[Scope], Observer]
+
+
+def factories(observers: Iterable[Factory]) -> tuple[Factory, ...]:
+    """Return the observers of a middleware.
+
+    Raises:
+        TypeError: They are not all callable.
+    """
+    if not isinstance(observers, Iterable):
+        raise TypeError(f"observers must be a list of callables, not {observers!r}")
+    found = tuple(observers)
+    for one in found:
+        if not callable(one):
+            raise TypeError(
+                "observers must be callables, which take a scope and return an Observer, "
+                f"not {one!r}"
+            )
+    return found
+
+
+class Observers:
+    """All observers of one connection, told as one that never raises."""
+
+    def __init__(self) -> None:
+        self._observers: list[Observer] = []
+
+    def join(self, factory: Factory, scope: Scope) -> None:
+        """Let one more observe the connection, from now on."""
+        try:
+            observer = factory(scope)
+            self._observers.append(observer)
+            observer.opened()
+        except Exception:
+            logger.exception("%r failed to observe a connection", factory)
+
+    def _tell(self, what: str, *details: object) -> None:
+        for observer in self._observers:
+            try:
+                getattr(observer, what)(*details)
+            except Exception:
+                logger.exception("%r failed to observe that a connection %s", observer, what)
+
+    def pinged(self) -> None:
+        self._tell("pinged")
+
+    def ponged(self, latency: float) -> None:
+        self._tell("ponged", latency)
+
+    def failed(self, verdict: Verdict) -> None:
+        self._tell("failed", verdict)
+
+    def closed(self) -> None:
+        self._tell("closed")
