@@ -132,7 +132,7 @@ print(*sorted({name.partition(".")[0] for name in sys.modules}))
     imported = set(result.stdout.split())
     assert "asgi_keepalive" in imported
     servers = {"uvicorn", "websockets", "wsproto", "hypercorn", "daphne", "autobahn", "twisted"}
-    assert not imported & {*servers, "uvloop", "starlette"}
+    assert not imported & {*servers, "uvloop", "starlette", "prometheus_client", "opentelemetry"}
 
 
 def public() -> Iterator[Any]:

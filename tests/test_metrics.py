@@ -1,0 +1,310 @@
+"""Metrics: Prometheus by scraping a real exporter, OpenTelemetry by a reader in memory."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import litestar
+import pytest
+from fastapi import APIRouter, FastAPI
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from prometheus_client import CollectorRegistry
+from prometheus_client.parser import text_string_to_metric_families
+from starlette.applications import Starlette
+from starlette.routing import Mount, WebSocketRoute
+from starlette.testclient import TestClient
+from starlette.websockets import WebSocket
+
+from asgi_keepalive import KeepaliveMiddleware
+from asgi_keepalive.extension import Application
+from asgi_keepalive.observers.metrics import BUCKETS, route
+from asgi_keepalive.observers.opentelemetry import OpenTelemetryMetrics
+from asgi_keepalive.observers.prometheus import PrometheusMetrics
+
+from .client import CLOSE, Client
+from .fake_loop import FakeServer, Puppet, in_no_time, ticks
+from .process import started, uvicorn
+from .server import wait_until
+from .test_promises import FAILED
+
+Samples = dict[str, float]
+
+
+class TestRoute:
+    """The template of the route, never the path."""
+
+    def routes(self, app: Application, *paths: str) -> list[str | None]:
+        """Return what is found for connections to each path, when they are accepted."""
+        found: list[str | None] = []
+
+        async def spying(scope: Any, receive: Any, send: Any) -> None:
+            async def spying_send(event: Any) -> None:
+                if event["type"] == "websocket.accept":
+                    found.append(route(scope))
+                await send(event)
+
+            await app(scope, receive, spying_send)
+
+        client = TestClient(spying)
+        for path in paths:
+            with client.websocket_connect(path):
+                pass
+        return found
+
+    async def plain(self, scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await send({"type": "websocket.accept"})
+
+    async def endpoint(self, websocket: WebSocket) -> None:
+        await websocket.accept()
+
+    def test_plain_application(self) -> None:
+        assert self.routes(self.plain, "/rooms/4711") == [None]
+
+    def test_fastapi(self) -> None:
+        async def endpoint(websocket: WebSocket) -> None:
+            await websocket.accept()
+
+        router = APIRouter(prefix="/v1/{tenant}")
+        router.add_api_websocket_route("/rooms/{room}", endpoint)
+        mounted = FastAPI()
+        mounted.add_api_websocket_route("/rooms/{room}", endpoint)
+        app = FastAPI()
+        app.include_router(router)
+        app.add_api_websocket_route("/files/{name:path}", endpoint)
+        app.mount("/mounted", mounted)
+        app.mount("/of/{tenant}", mounted)
+        app.mount("/plain/{tenant}", self.plain)
+        assert self.routes(
+            app,
+            "/v1/secret/rooms/4711",
+            "/files/a/b",
+            "/mounted/rooms/4711",
+            "/of/secret/rooms/4711",
+            "/plain/secret/4711",
+        ) == [
+            "/v1/{tenant}/rooms/{room}",
+            "/files/{name:path}",
+            "/mounted/rooms/{room}",
+            "/rooms/{room}",
+            None,
+        ]
+
+    def test_starlette(self) -> None:
+        rooms = WebSocketRoute("/rooms/{room:int}", self.endpoint)
+        app = Starlette(
+            routes=[
+                rooms,
+                Mount("/mounted", routes=[rooms]),
+                Mount("/plain", self.plain),
+                Mount("/plain/of/{tenant}", self.plain),
+            ]
+        )
+        found = self.routes(app, "/rooms/4711", "/mounted/rooms/4711", "/plain/4711")
+        told = "/rooms/{room:int}", "/mounted/rooms/{room:int}", "/plain"
+        assert found in ([*told], [None] * 3)  # older ones
+
+    def test_litestar(self) -> None:
+        @litestar.websocket("/rooms/{room:int}")
+        async def endpoint(socket: litestar.WebSocket[Any, Any, Any]) -> None:
+            await socket.accept()
+
+        assert self.routes(litestar.Litestar([endpoint]), "/rooms/4711") == ["/rooms/{room}"]
+
+    @pytest.mark.parametrize(
+        ("scope", "expected"),
+        [
+            ({}, None),
+            ({"route": object()}, None),
+            # What the server strips is no part of it.
+            ({"route": WebSocketRoute("/ws", None), "root_path": "/proxy"}, "/ws"),  # type: ignore[arg-type]
+            (
+                {
+                    "route": Mount("/at/{tenant}", routes=[]),
+                    "root_path": "/proxy/at/secret",
+                    "app_root_path": "/proxy",
+                    "path_params": {"tenant": "secret"},
+                },
+                "/at/{tenant}",
+            ),
+        ],
+    )
+    def test_scope(self, scope: dict[str, Any], expected: str | None) -> None:
+        assert route(scope) == expected
+
+
+async def play(observer: Any) -> None:
+    """Two connections: one still open after three Pongs, one failed after one; they take 1 s."""
+
+    async def accepted(path: str) -> tuple[FakeServer, Puppet]:
+        app = Puppet()
+        wrapped = KeepaliveMiddleware(app, ping_interval=20, ping_timeout=10, observers=[observer])
+        server = FakeServer(wrapped, pong_after=1, path_template=path)
+        await ticks()
+        return server, app
+
+    await accepted("/open")
+    server, app = await accepted("/failed")
+    await asyncio.sleep(25)
+    server.pong_after = None
+    assert await app.receive() == FAILED
+    await asyncio.sleep(65 - 50)
+
+
+class TestPrometheus:
+    @in_no_time
+    async def test_metrics(self) -> None:
+        registry = CollectorRegistry()
+        await play(PrometheusMetrics(registry))
+
+        def value(name: str, **labels: str) -> float | None:
+            return registry.get_sample_value(f"asgi_keepalive_{name}", labels)
+
+        for path, connections, pings, pongs, failures in [
+            ("/open", 1, 3, 3, 0),
+            ("/failed", 0, 2, 1, 1),
+        ]:
+            assert value("connections", path=path) == connections
+            assert value("pings_total", path=path) == pings
+            assert value("pongs_total", path=path) == pongs
+            assert value("latency_seconds_count", path=path) == pongs
+            assert value("latency_seconds_sum", path=path) == pongs
+            assert value("latency_seconds_bucket", path=path, le="1.0") == pongs
+            assert value("latency_seconds_bucket", path=path, le="0.5") == 0
+            assert value("failures_total", path=path, verdict="silent") == failures
+            for verdict in "frozen", "application behind", "stalled":
+                assert value("failures_total", path=path, verdict=verdict) == 0
+        assert value("connections", path="unknown") is None
+
+    @in_no_time
+    async def test_path_is_never_the_raw_one(self) -> None:
+        registry = CollectorRegistry()
+        app = Puppet()
+        FakeServer(KeepaliveMiddleware(app, observers=[PrometheusMetrics(registry)]))
+        await ticks()
+        assert registry.get_sample_value("asgi_keepalive_connections", {"path": "unknown"}) == 1
+
+    def test_one_is_enough(self) -> None:
+        registry = CollectorRegistry()
+        PrometheusMetrics(registry)
+        with pytest.raises(ValueError, match="asgi_keepalive"):
+            PrometheusMetrics(registry)
+
+    @pytest.mark.parametrize("workers", [1, 2])
+    def test_scraped(self, tmp_path: Path, workers: int) -> None:
+        environment = {"PROMETHEUS_MULTIPROC_DIR": str(tmp_path)} if workers > 1 else {}
+        command = uvicorn("--workers", str(workers), app="tests.metrics_app:app")
+        with started(*command, **environment) as process:
+
+            def scraped() -> Samples:
+                url = f"http://127.0.0.1:{process.port}/metrics/"
+                with urllib.request.urlopen(url, timeout=10) as answer:
+                    text = answer.read().decode()
+                found: Samples = {}
+                for family in text_string_to_metric_families(text):
+                    for sample in family.samples:
+                        if sample.labels.get("path") == "/rooms/{room}":
+                            key = sample.name.removeprefix("asgi_keepalive_")
+                            found[key + sample.labels.get("verdict", "")] = sample.value
+                return found
+
+            clients = [Client(process.port, path=f"/rooms/{n}").open() for n in range(8)]
+            pids = {process.told()["pid"] for _ in clients}
+            assert len(pids) <= workers
+            leaving, *live = clients[:-1]  # the last one is silent
+            stop = threading.Event()
+
+            def answer(client: Client) -> None:
+                while not stop.is_set():
+                    client.answer(0.1)
+
+            threads = [threading.Thread(target=answer, args=(one,)) for one in (*live, leaving)]
+            for thread in threads:
+                thread.start()
+            try:
+                wait_until(lambda: scraped().get("failures_totalsilent") == 1)
+                assert scraped()["connections"] == 7
+                leaving.send(CLOSE, b"\x03\xe8")
+                wait_until(lambda: scraped()["connections"] == 6)
+                time.sleep(0.5)
+                seen = scraped()
+            finally:
+                stop.set()
+                for thread in threads:
+                    thread.join()
+                for client in clients:
+                    client.close()
+        assert seen["pongs_total"] >= 6 * 2
+        assert seen["pings_total"] >= seen["pongs_total"] + 1
+        assert seen["latency_seconds_count"] == seen["pongs_total"]
+        assert 0 < seen["latency_seconds_sum"] < seen["pongs_total"] * 0.5
+        assert seen["failures_totalfrozen"] == 0
+        assert "Traceback" not in process.output
+
+
+class TestOpenTelemetry:
+    @in_no_time
+    async def test_metrics(self) -> None:
+        reader = InMemoryMetricReader()
+        with_sdk = MeterProvider([reader])
+        await play(OpenTelemetryMetrics(with_sdk))
+        data = reader.get_metrics_data()
+        assert data
+        [resource] = data.resource_metrics
+        [scope] = resource.scope_metrics
+        assert scope.scope.name == "asgi_keepalive"
+        points: dict[Any, Any] = {
+            (metric.name, metric.unit, point.attributes["http.route"]): point
+            for metric in scope.metrics
+            for point in metric.data.data_points
+            if point.attributes
+        }
+        for path, connections, pings, pongs in ("/open", 1, 3, 3), ("/failed", 0, 2, 1):
+
+            def point(name: str, unit: str, path: str = path) -> Any:
+                return points[f"asgi_keepalive.{name}", unit, path]
+
+            assert point("connection.count", "{connection}").value == connections
+            assert point("pings", "{ping}").value == pings
+            assert point("pongs", "{pong}").value == pongs
+            latency = point("ping.duration", "s")
+            assert (latency.count, latency.sum) == (pongs, pongs)
+            assert tuple(latency.explicit_bounds) == BUCKETS
+        failed = points["asgi_keepalive.connection.failures", "{connection}", "/failed"]
+        assert (failed.value, failed.attributes["error.type"]) == (1, "silent")
+        assert len(points) == 9
+        with_sdk.shutdown()
+
+    @in_no_time
+    async def test_route_that_is_unknown_is_no_attribute(self) -> None:
+        reader = InMemoryMetricReader()
+        with_sdk = MeterProvider([reader])
+        observers = [OpenTelemetryMetrics(with_sdk)]
+        FakeServer(KeepaliveMiddleware(Puppet(), observers=observers))
+        await ticks()
+        data = reader.get_metrics_data()
+        assert data
+        [metric] = data.resource_metrics[0].scope_metrics[0].metrics
+        [point] = metric.data.data_points
+        assert (metric.name, dict(point.attributes or {})) == (
+            "asgi_keepalive.connection.count",
+            {},
+        )
+        with_sdk.shutdown()
+
+    def test_without_an_sdk(self) -> None:
+        observer = OpenTelemetryMetrics()({})
+        observer.opened()
+        observer.ponged(1)
+        observer.closed()
+
+
+def test_buckets() -> None:
+    assert (BUCKETS[0], BUCKETS[-1]) == (0.001, 20)
+    assert list(BUCKETS) == sorted(set(BUCKETS))
