@@ -82,7 +82,7 @@ def test_state_does_not_know_the_connection() -> None:
 
 def test_browsers_half_needs_only_messages() -> None:
     assert own("asgi_keepalive.browser.heartbeats") == {"extension", "state"}
-    assert own("asgi_keepalive.browser.serving") == {"extension"}
+    assert own("asgi_keepalive.files") == {"extension"}
 
 
 def test_observers_need_neither_connection_nor_server() -> None:

@@ -323,7 +323,7 @@ class TestFiles:
         [
             *("/keepalive", "/keepalive/", "/keepalive/other.js", "/keepalive//keepalive.js"),
             *("/keepalive/%2e%2e/middleware.py", "/keepalive/..%2fmiddleware.py"),
-            *("/keepalive/serving.py", "/keepalive/%00", "/keepalive/keepalive.js/"),
+            *("/keepalive/heartbeats.py", "/keepalive/%00", "/keepalive/keepalive.js/"),
         ],
     )
     def test_nothing_else(self, client: TestClient, path: str) -> None:

@@ -5,6 +5,9 @@
     app.mount("/keepalive", asgi_keepalive.browser.files)
 """
 
-from .serving import files
+from ..files import Files
 
 __all__ = ["files"]
+
+files = Files(__name__, "keepalive.js", "keepalive.d.ts")
+"""The application to mount."""

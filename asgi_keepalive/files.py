@@ -1,0 +1,111 @@
+"""Serving the files of a package over HTTP, and nothing else."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from importlib.resources import files as resources
+from typing import NamedTuple
+
+from .extension import Receive, Scope, Send
+
+MEDIA_TYPES = {
+    ".css": b"text/css; charset=utf-8",
+    ".html": b"text/html; charset=utf-8",
+    ".js": b"text/javascript; charset=utf-8",
+    # TypeScript has no registered type; that of its ending is a video.
+    ".ts": b"text/plain; charset=utf-8",
+}
+
+Headers = list[tuple[bytes, bytes]]
+
+
+class File(NamedTuple):
+    """What is served, with its entity tag (RFC 9110 8.8.3)."""
+
+    body: bytes
+    tag: bytes
+    media_type: bytes
+
+
+class Files:
+    """An ASGI application that serves files of a package by their names.
+
+    Args:
+        package: Its full name.
+        names: Of the files in it.
+    """
+
+    def __init__(self, package: str, *names: str) -> None:
+        self._package = package
+        self._names = names
+
+    @functools.cached_property
+    def _files(self) -> dict[str, File]:
+        loaded = {}
+        for name in self._names:
+            body = (resources(self._package) / name).read_bytes()
+            tag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'.encode()
+            loaded[f"/{name}"] = File(body, tag, MEDIA_TYPES[name[name.rindex(".") :]])
+        return loaded
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer GET and HEAD; with 304 if the client has it."""
+        if await refused(scope, send):
+            return
+        file = self._files.get(path(scope))
+        if file is None:
+            await respond(scope, send, 404)
+            return
+        headers = [(b"etag", file.tag), (b"cache-control", b"no-cache")]
+        if _has(scope, file.tag):
+            await respond(scope, send, 304, headers)
+            return
+        headers += [
+            (b"content-type", file.media_type),
+            (b"content-security-policy", b"default-src 'self'"),
+            (b"x-content-type-options", b"nosniff"),
+        ]
+        await respond(scope, send, 200, headers, file.body)
+
+
+def path(scope: Scope) -> str:
+    """Return the path below where the application is mounted."""
+    found: str = scope["path"].removeprefix(scope.get("root_path", ""))
+    return found
+
+
+async def refused(scope: Scope, send: Send) -> bool:
+    """Refuse what is neither GET nor HEAD; return whether it has been.
+
+    Raises:
+        ValueError: It is not even HTTP.
+    """
+    if scope["type"] != "http":
+        raise ValueError(f"this is served over http, not {scope['type']}")
+    if scope["method"] in {"GET", "HEAD"}:
+        return False
+    await respond(scope, send, 405, [(b"allow", b"GET, HEAD")])
+    return True
+
+
+async def respond(
+    scope: Scope, send: Send, status: int, headers: Headers | None = None, body: bytes = b""
+) -> None:
+    """Send a whole response; to HEAD, without its body."""
+    headers = list(headers or ())
+    if status != 304:
+        headers.append((b"content-length", str(len(body)).encode()))
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    if scope["method"] == "HEAD":
+        body = b""
+    await send({"type": "http.response.body", "body": body})
+
+
+def _has(scope: Scope, tag: bytes) -> bool:
+    """Whether the client says that it has what the tag stands for (RFC 9110 13.1.2)."""
+    for name, value in scope["headers"]:
+        if name == b"if-none-match":
+            tags = [one.strip().removeprefix(b"W/") for one in value.split(b",")]
+            return tag in tags or b"*" in tags
+    return False
