@@ -63,7 +63,7 @@ class Files:
             return
         headers += [
             (b"content-type", file.media_type),
-            (b"content-security-policy", b"default-src 'self'"),
+            (b"content-security-policy", b"default-src 'self'; img-src 'self' data:"),
             (b"x-content-type-options", b"nosniff"),
         ]
         await respond(scope, send, 200, headers, file.body)

@@ -12,6 +12,8 @@ connection that the application accepts, and returns what is told of that one: a
                 print(f"{self.path}: {latency:.1f} s")
 
     app.add_middleware(KeepaliveMiddleware, observers=[Slow])
+
+Beside it: `live` keeps those that are open, `prometheus` and `opentelemetry` count.
 """
 
 from __future__ import annotations

@@ -1,0 +1,118 @@
+"""The open connections as a page, and as JSON for scripts.
+
+Nothing is exposed unless it is mounted, and then to whoever can reach it: protect it.
+
+    live = LiveConnections()
+    app.add_middleware(KeepaliveMiddleware, observers=[live])
+    app.mount("/connections", Dashboard(live))
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import json
+import re
+from collections.abc import Iterable
+from math import inf
+from typing import Any
+
+from ..extension import Receive, Scope, Send
+from ..files import Files, path, refused, respond
+from ..observers.live import LiveConnection, LiveConnections
+
+PIECE = 100
+"""So many connections are written before others have their turn."""
+
+
+class Dashboard:
+    """An ASGI application that shows live connections.
+
+    `connections.json?offset=0&limit=100` has them, slowest first; without `limit` all.
+
+    Args:
+        connections: What it shows.
+    """
+
+    def __init__(self, connections: LiveConnections) -> None:
+        self._connections = connections
+        self._files = Files(__name__, "index.html", "dashboard.js", "dashboard.css")
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer GET and HEAD."""
+        if await refused(scope, send):
+            return
+        asked = path(scope)
+        if not asked:  # what the page asks for is relative to it
+            name = scope.get("root_path", "").rpartition("/")[2]
+            await respond(scope, send, 307, [(b"location", f"{name}/".encode())])
+        elif asked == "/connections.json":
+            await self._tell(scope, send)
+        elif asked == "/":
+            await self._files({**scope, "path": "/index.html", "root_path": ""}, receive, send)
+        else:
+            await self._files(scope, receive, send)
+
+    async def _tell(self, scope: Scope, send: Send) -> None:
+        window = _window(scope.get("query_string", b""))
+        if window is None:
+            await respond(scope, send, 400)
+            return
+        headers = [(b"content-type", b"application/json"), (b"cache-control", b"no-store")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        if scope["method"] != "HEAD":
+            async for piece in self._pieces(*window):
+                await send({"type": "http.response.body", "body": piece, "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
+
+    async def _pieces(self, offset: int, limit: float) -> Any:
+        """Yield the answer; connections by the thousand must not hold up the event loop."""
+        everything = self._connections.slowest_first()
+        await asyncio.sleep(0)
+        late = sum(connection.is_late for connection in everything)
+        failures = [
+            {**dataclasses.asdict(failure), "why": str(failure.verdict)}
+            for failure in reversed(self._connections.failures)
+        ]
+        head = {"total": len(everything), "late": late, "failures": failures}
+        yield f'{json.dumps(head)[:-1]}, "connections": ['.encode()
+        end = min(offset + limit, len(everything))
+        for start in range(offset, int(end), PIECE):
+            piece = everything[start : int(min(start + PIECE, end))]
+            yield (", " if start > offset else "").encode() + _rows(piece)
+            await asyncio.sleep(0)
+        yield b"]}"
+
+
+def _rows(connections: Iterable[LiveConnection]) -> bytes:
+    return ", ".join(json.dumps(_row(connection)) for connection in connections).encode()
+
+
+def _row(connection: LiveConnection) -> dict[str, Any]:
+    """Return what is told of a connection, with times in seconds."""
+    seen = dataclasses.asdict(connection.statistics)
+    del seen["last_pong_at"]  # by a clock that means nothing to others
+    return {
+        "number": connection.number,
+        "client": connection.client,
+        "path": connection.path,
+        "state": connection.state,
+        "age": connection.age,
+        "waiting": connection.waiting,
+        "last_pong": connection.since_last_pong,
+        "ping_interval": connection.keepalive.ping_interval,
+        "ping_timeout": connection.keepalive.ping_timeout,
+        **seen,
+        "recent": list(connection.recent),
+    }
+
+
+def _window(query: bytes) -> tuple[int, float] | None:
+    """Return offset and limit, or `None` if they are not numbers."""
+    found = {"offset": 0.0, "limit": inf}
+    for parameter in query.split(b"&") if query else ():
+        asks = re.fullmatch(rb"(offset|limit)=(\d{1,9})", parameter)
+        if asks is None:
+            return None
+        found[asks[1].decode()] = int(asks[2])
+    return int(found["offset"]), found["limit"]

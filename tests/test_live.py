@@ -1,0 +1,307 @@
+"""The connections that are open, and the dashboard that shows them, without a browser."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+import urllib.request
+from typing import Any
+
+import pytest
+from starlette.applications import Starlette
+from starlette.routing import Mount
+from starlette.testclient import TestClient
+
+from asgi_keepalive import Keepalive, KeepaliveMiddleware
+from asgi_keepalive.dashboard import PIECE, Dashboard
+from asgi_keepalive.observers.live import FAILURES, RECENT, LiveConnection, LiveConnections
+from asgi_keepalive.settings import Settings
+from asgi_keepalive.verdict import judge
+
+from .client import PING, PONG, Client
+from .conftest import LOOPS
+from .fake_loop import FakeServer, Puppet, in_no_time, ticks
+from .server import running, wait_until
+from .serving import serving
+from .test_promises import FAILED, echo
+
+ROW = {
+    *("number", "client", "path", "state", "age", "waiting", "last_pong"),
+    *("ping_interval", "ping_timeout", "latency", "srtt", "rttvar", "minimum", "maximum"),
+    *("count", "pings", "recent"),
+}
+
+
+async def accepted(
+    live: LiveConnections, path: str = "/chat", pong_after: float | None = 1.0, **settings: Any
+) -> tuple[FakeServer, Puppet]:
+    app = Puppet()
+    settings = {"ping_interval": 20, "ping_timeout": 15, **settings}
+    wrapped = KeepaliveMiddleware(app, observers=[live], **settings)
+    server = FakeServer(wrapped, pong_after=pong_after, path=path)
+    await ticks()
+    return server, app
+
+
+def added(live: LiveConnections, number: int, *latencies: float) -> LiveConnection:
+    """Add a connection by hand."""
+    keepalive = Keepalive(Settings())
+    scope = {"client": ("192.0.2.1", number), "path": "/", "state": {"keepalive": keepalive}}
+    connection = live(scope)
+    connection.opened()
+    for latency in latencies:
+        connection.pinged()
+        keepalive._round_trips.add(latency, time.monotonic())
+        connection.ponged(latency)
+    return connection
+
+
+def state(connection: LiveConnection) -> str:
+    return connection.state
+
+
+class TestConnections:
+    @in_no_time
+    async def test_from_the_beginning_to_the_end(self) -> None:
+        live = LiveConnections()
+        _, first = await accepted(live, "/first")
+        await asyncio.sleep(5)
+        server, app = await accepted(live, "/second", pong_after=2)
+        assert [connection.path for connection in live] == ["/first", "/second"]
+        assert len(live) == 2
+        one, other = live
+        assert (one.number, one.client, one.age) == (1, "192.0.2.1:50000", 5)
+        assert other.keepalive is app.keepalive
+        assert (one.state, one.waiting, one.since_last_pong) == ("new", None, None)
+        await asyncio.sleep(45)
+        assert (one.state, one.statistics.count) == ("ok", 2)
+        assert list(one.recent) == [1, 1]
+        assert one.since_last_pong == 9
+        assert live.slowest_first() == [other, one]
+        first.returns()
+        await ticks()
+        assert list(live) == [other]
+        server.disconnect(1000)
+        await app.receive()
+        assert list(live) == []
+        assert list(live.failures) == []
+
+    @in_no_time
+    async def test_one_that_waits(self) -> None:
+        live = LiveConnections()
+        server, _ = await accepted(live)
+        [connection] = live
+        await asyncio.sleep(30)
+        server.pong_after = None
+        await asyncio.sleep(12.25)  # the second Ping is at 40
+        assert connection.waiting == 2.25
+        assert connection.slowness == 2.25
+        # SRTT 1, RTTVAR 0.5: after 3 s it is late.
+        assert state(connection) == "ok"
+        await asyncio.sleep(0.8)
+        assert state(connection) == "late"
+        server.pong(server.pings[-1]["bytes"])
+        assert state(connection) == "ok"
+
+    @pytest.mark.parametrize(("waited", "expected"), [(0.9, "new"), (1.1, "late")])
+    @in_no_time
+    async def test_one_that_waits_for_its_first_pong(self, waited: float, expected: str) -> None:
+        live = LiveConnections()
+        await accepted(live, pong_after=None)
+        await asyncio.sleep(20 + waited)
+        [connection] = live
+        assert state(connection) == expected
+
+    @in_no_time
+    async def test_one_that_answers_at_once_is_late_after_a_second(self) -> None:
+        """RFC 6298 2.4."""
+        live = LiveConnections()
+        server, _ = await accepted(live, pong_after=0.001)
+        await asyncio.sleep(30)
+        server.pong_after = None
+        [connection] = live
+        await asyncio.sleep(10.9)
+        assert state(connection) == "ok"
+        await asyncio.sleep(0.2)
+        assert state(connection) == "late"
+
+    @in_no_time
+    async def test_failure(self) -> None:
+        live = LiveConnections()
+        _, app = await accepted(live, pong_after=None)
+        assert await app.receive() == FAILED
+        assert list(live) == []
+        [failure] = live.failures
+        assert (failure.client, failure.path) == ("192.0.2.1:50000", "/chat")
+        assert failure.verdict is app.keepalive.verdict
+        assert abs(failure.at - time.time()) < 60
+
+    @in_no_time
+    async def test_memory_is_bounded(self) -> None:
+        live = LiveConnections()
+        connection = added(live, 1, *map(float, range(2 * RECENT)))
+        assert list(connection.recent) == list(range(RECENT, 2 * RECENT))
+        verdict = judge(waited=1, quiet=None, unsent=None, behind=None, stalled=0)
+        for _ in range(2 * FAILURES):
+            connection.failed(verdict)
+        assert len(live.failures) == FAILURES
+
+    @in_no_time
+    async def test_some_may_close_while_one_looks(self) -> None:
+        live = LiveConnections()
+        for number in range(3):
+            added(live, number)
+        for connection in live:
+            connection.closed()
+        assert list(live) == []
+
+
+class TestDashboard:
+    @pytest.fixture
+    def live(self) -> LiveConnections:
+        return LiveConnections()
+
+    @pytest.fixture
+    def client(self, live: LiveConnections) -> TestClient:
+        return TestClient(Starlette(routes=[Mount("/at", Dashboard(live))]))
+
+    @pytest.mark.parametrize(
+        ("path", "media_type", "part"),
+        [
+            ("/", "text/html; charset=utf-8", "<title>Connections</title>"),
+            ("/dashboard.js", "text/javascript; charset=utf-8", "connections.json"),
+            ("/dashboard.css", "text/css; charset=utf-8", "color-scheme"),
+        ],
+    )
+    def test_page(self, client: TestClient, path: str, media_type: str, part: str) -> None:
+        answer = client.get(f"/at{path}")
+        assert (answer.status_code, answer.headers["content-type"]) == (200, media_type)
+        assert part in answer.text
+        assert answer.headers["content-security-policy"].startswith("default-src 'self'")
+        assert "//" not in answer.text.replace("/**", "").replace("; // ", "; ")
+
+    @pytest.mark.parametrize("path", ["/at/other", "/at/../live.py", "/at/%2e%2e/files.py"])
+    def test_nothing_else(self, client: TestClient, path: str) -> None:
+        assert client.get(path).status_code == 404
+
+    @pytest.mark.parametrize("path", ["/at/", "/at/connections.json", "/at/dashboard.js"])
+    def test_method(self, client: TestClient, path: str) -> None:
+        assert client.post(path).status_code == 405
+        head = client.head(path)
+        assert (head.status_code, head.content) == (200, b"")
+
+    @pytest.mark.parametrize(
+        ("root_path", "location"), [("/connections", b"connections/"), ("/a/b", b"b/"), ("", b"/")]
+    )
+    @in_no_time
+    async def test_mounted_without_a_slash(self, root_path: str, location: bytes) -> None:
+        sent: list[Any] = []
+
+        async def send(event: Any) -> None:
+            sent.append(event)
+
+        scope = {"type": "http", "method": "GET", "path": root_path, "root_path": root_path}
+        await Dashboard(LiveConnections())(scope, None, send)  # type: ignore[arg-type]
+        assert sent[0]["status"] == 307
+        assert (b"location", location) in sent[0]["headers"]
+
+    def test_json(self, client: TestClient, live: LiveConnections) -> None:
+        assert client.get("/at/connections.json").json() == {
+            **{"total": 0, "late": 0},
+            **{"failures": [], "connections": []},
+        }
+        added(live, 1)
+        added(live, 2, 0.5, 0.25)
+        verdict = judge(waited=1.5, quiet=2.0, unsent=0, behind=None, stalled=0)
+        added(live, 3).failed(verdict)
+        answer = client.get("/at/connections.json")
+        assert answer.headers["content-type"] == "application/json"
+        assert answer.headers["cache-control"] == "no-store"
+        told = answer.json()
+        assert (told["total"], told["late"]) == (3, 0)
+        [failure] = told["failures"]
+        assert failure["why"] == "silent: nothing has come for 2 s"
+        assert failure["verdict"]["waited"] == 1.5
+        slowest, other, _ = told["connections"]
+        assert set(slowest) == set(other) == ROW
+        assert slowest["number"] == 2
+        assert slowest["recent"] == [0.5, 0.25]
+        assert slowest["last_pong"] < 60
+        assert (slowest["state"], slowest["latency"], slowest["maximum"]) == ("ok", 0.25, 0.5)
+        assert (other["state"], other["latency"], other["last_pong"]) == ("new", None, None)
+
+    @pytest.mark.parametrize(
+        ("query", "numbers"),
+        [
+            ("", range(1, 2 * PIECE + 31)),
+            ("offset=0", range(1, 2 * PIECE + 31)),
+            ("limit=2", range(1, 3)),
+            ("offset=3&limit=2", range(4, 6)),
+            ("limit=150&offset=90", range(91, 2 * PIECE + 31)),
+            ("offset=1000&limit=5", range(0)),
+            ("limit=0", range(0)),
+        ],
+    )
+    def test_window(
+        self, client: TestClient, live: LiveConnections, query: str, numbers: range
+    ) -> None:
+        for number in range(2 * PIECE + 30):
+            added(live, number, 500.0 - number)
+        told = client.get(f"/at/connections.json?{query}").json()
+        assert told["total"] == 2 * PIECE + 30
+        assert [one["number"] for one in told["connections"]] == list(numbers)
+
+    @pytest.mark.parametrize(
+        "query", ["limit=", "limit=-1", "limit=1e3", "offset=a", "x=1", "limit=1234567890", "&"]
+    )
+    def test_bad_window(self, client: TestClient, query: str) -> None:
+        assert client.get(f"/at/connections.json?{query}").status_code == 400
+
+    @in_no_time
+    async def test_others_have_their_turn(self) -> None:
+        live = LiveConnections()
+        for number in range(10 * PIECE):
+            added(live, number)
+        turns = 0
+
+        async def others() -> None:
+            nonlocal turns
+            while True:
+                turns += 1
+                await asyncio.sleep(0)
+
+        async def send(event: Any) -> None:
+            pass
+
+        scope = {"type": "http", "method": "GET", "path": "/connections.json", "headers": []}
+        task = asyncio.create_task(others())
+        await Dashboard(live)(scope, None, send)  # type: ignore[arg-type]
+        task.cancel()
+        assert turns >= 10
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_on_real_servers(ws: str, loop: str) -> None:
+    live = LiveConnections()
+    dashboard = Dashboard(live)
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await (echo if scope["type"] == "websocket" else dashboard)(scope, receive, send)
+
+    wrapped = KeepaliveMiddleware(app, ping_interval=0.1, ping_timeout=5, observers=[live])
+    with running(serving(wrapped, ws=ws, loop=loop)) as server:
+
+        def told() -> Any:
+            url = f"http://127.0.0.1:{server.port}/connections.json"
+            with urllib.request.urlopen(url, timeout=10) as answer:
+                return json.load(answer)
+
+        with Client(server.port, path="/ws?secret=1").open() as client:
+            client.send(PONG, client.expect(PING))
+            wait_until(lambda: told()["connections"][0]["count"] == 1)
+            [connection] = told()["connections"]
+            assert connection["path"] == "/ws"
+            assert connection["client"] == f"127.0.0.1:{client.port}"
+            assert 0 < connection["latency"] < 5
+        wait_until(lambda: told()["total"] == 0)
