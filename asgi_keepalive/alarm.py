@@ -8,19 +8,20 @@ import time
 from collections.abc import Callable
 from math import inf
 
-from .heartbeat import EARLY
+from .heartbeat import EARLY, Heartbeat
 from .stall import StallWatch
 
 
 class Alarm:
-    """What is woken at a time that moves.
+    """What is woken when its heartbeat has something to do: `_on_timer` is called then.
 
     It is inherited rather than called: it would be one call more for each Ping and each Pong.
     """
 
-    __slots__ = ("_context", "_loop", "_tick", "_timer", "_timer_at", "_watch")
+    __slots__ = ("_context", "_heartbeat", "_loop", "_tick", "_timer", "_timer_at", "_watch")
 
-    def __init__(self) -> None:
+    def __init__(self, heartbeat: Heartbeat) -> None:
+        self._heartbeat = heartbeat
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = inf
@@ -28,12 +29,11 @@ class Alarm:
         self._context: contextvars.Context | None = None
         self._watch: StallWatch | None = None
 
-    def _on_alarm(self, now: float, grace: float) -> None:
-        """It is time; the event loop stood still for `grace` seconds and has yet to catch up."""
+    def _on_timer(self) -> None:
         raise NotImplementedError
 
     def _switch_on(self) -> None:
-        """From now on the alarm can be set; it goes off in the caller's context."""
+        """From now on the timer can be set; it fires in the caller's context."""
         self._watch = StallWatch.join(self._loop)
         # Made once, not for each timer: what thousands of connections make anew at each Ping,
         # the garbage collector looks at all at once.
@@ -49,30 +49,28 @@ class Alarm:
             self._watch.leave()
             self._watch = None
 
-    def _wake(self, at: float, perhaps_at: float) -> None:
-        """Wake at a time, or earlier.
-
-        Args:
-            at: Monotonic seconds; infinity is never.
-            perhaps_at: If that is earlier, wake then instead: what is due at `at` will most often
-                have been dealt with, and then the timer can be left alone.
-        """
-        if at == inf:
+    def _arm(self) -> None:
+        """See to it that the timer fires when the heartbeat wants it to, or earlier."""
+        wake_at = self._heartbeat.wake_at
+        if wake_at == inf:
             return
         if self._timer is not None:
-            if self._timer_at <= at:
+            if self._timer_at <= wake_at:
                 return
             self._timer.cancel()
         now = time.monotonic()
-        if now < perhaps_at - EARLY < at:
-            at = perhaps_at
-        self._timer_at = at if at > now else now
+        # Rather than at a deadline, wake when the next Ping may be due: the Pong most often comes
+        # before, and then it leaves the timer alone.
+        next_ping_at = self._heartbeat.next_ping_at
+        if now < next_ping_at - EARLY < wake_at:
+            wake_at = next_ping_at
+        self._timer_at = wake_at if wake_at > now else now
         assert self._tick is not None  # nothing is due before the alarm has been switched on
         delay = self._timer_at - now
         self._timer = self._loop.call_later(delay, self._tick, context=self._context)
 
-    def _on_timer(self) -> None:
+    def _fired(self, now: float) -> float:
+        """Take note that the timer has fired; return for how long the event loop stood still."""
         self._timer = None
-        now = time.monotonic()
         assert self._watch is not None  # the timer is cancelled together with the watch
-        self._on_alarm(now, self._watch.grace(now, self._timer_at))
+        return self._watch.grace(now, self._timer_at)

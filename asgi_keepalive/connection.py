@@ -51,7 +51,6 @@ class Connection(Alarm):
         "_calls",
         "_drained",
         "_factories",
-        "_heartbeat",
         "_observers",
         "_paused_since",
         "_pings",
@@ -64,9 +63,8 @@ class Connection(Alarm):
     def __init__(
         self, server: Server, settings: Settings, factories: tuple[Factory, ...] = ()
     ) -> None:
-        super().__init__()
+        super().__init__(Heartbeat(settings))
         self.scope: Scope = {}
-        self._heartbeat = Heartbeat(settings)
         self.keepalive = Keepalive(settings, self, self._heartbeat.round_trips)
         self.timed_out = False
         self._factories = factories
@@ -209,12 +207,9 @@ class Connection(Alarm):
         if observers is not None:
             observers.closed()
 
-    def _arm(self) -> None:
-        """See to it that the heartbeat is asked again when something is due."""
-        # A deadline can wait for the next Ping: the Pong will most often come before.
-        self._wake(self._heartbeat.wake_at, self._heartbeat.next_ping_at)
-
-    def _on_alarm(self, now: float, grace: float) -> None:
+    def _on_timer(self) -> None:
+        now = time.monotonic()
+        grace = self._fired(now)
         for command in self._heartbeat.tick(now, _payload(), grace):
             if isinstance(command, SendPing):
                 self._write(command.ping)
@@ -284,7 +279,9 @@ class Connection(Alarm):
             self._answer(acknowledged, now)
         self._arm()
         if self._observers is not None:
-            self._observers.ponged(max(0.0, now - acknowledged[-1].sent_at))
+            latency = self._heartbeat.round_trips.latency
+            assert latency is not None  # it is that of this Pong
+            self._observers.ponged(latency)
 
     def _answer(self, acknowledged: list[Ping], now: float) -> None:
         for ping in acknowledged:

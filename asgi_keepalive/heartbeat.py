@@ -190,6 +190,7 @@ class Heartbeat:
                 del self._pings[:count]
                 if self._awaited in acknowledged:
                     self._awaited = None
-                self.round_trips.add(max(0.0, now - ping.sent_at), now)
+                latency = now - ping.sent_at
+                self.round_trips.add(latency if latency > 0 else 0.0, now)
                 return acknowledged
         return []

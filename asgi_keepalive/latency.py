@@ -63,10 +63,10 @@ class RoundTrips:
         self.latency = latency
         self.last_pong_at = now
         if self.count:
-            # RFC 6298 2.3: RTTVAR first, with the old SRTT.
+            # RFC 6298 2.3: both from the old SRTT.
             deviation = latency - self.srtt
-            self.rttvar += (abs(deviation) - self.rttvar) / 4
             self.srtt += deviation / 8
+            self.rttvar += ((deviation if deviation > 0 else -deviation) - self.rttvar) / 4
             if latency < self.minimum:
                 self.minimum = latency
             elif latency > self.maximum:
