@@ -72,7 +72,15 @@ Command = SendPing | Expire | Fail
 class Heartbeat:
     """The heartbeat of one connection; nothing is due before `open` and after `close`."""
 
-    __slots__ = ("_awaited", "_pinged_at", "_pings", "is_open", "round_trips", "settings")
+    __slots__ = (
+        "_awaited",
+        "_pinged_at",
+        "_pings",
+        "is_open",
+        "next_ping_at",
+        "round_trips",
+        "settings",
+    )
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -81,15 +89,23 @@ class Heartbeat:
         self._pings: list[Ping] = []  # in flight, in the order they were sent
         self._awaited: Ping | None = None  # the keepalive Ping that has a deadline
         self._pinged_at = 0.0  # when the last keepalive Ping was written, or the connection opened
+        self.next_ping_at = inf
+        """When the next keepalive Ping is due, provided that no Pong is awaited by then."""
 
     def open(self, now: float) -> None:
         """The connection has been accepted."""
         self.is_open = True
+        self._next_ping_from(now)
+
+    def _next_ping_from(self, now: float) -> None:
         self._pinged_at = now
+        interval = self.settings.ping_interval
+        self.next_ping_at = inf if interval is None else now + interval
 
     def close(self) -> None:
         """The connection is closing or lost: nothing more will be sent or expected."""
         self.is_open = False
+        self.next_ping_at = inf
         self._pings.clear()
         self._awaited = None
 
@@ -99,6 +115,8 @@ class Heartbeat:
         A Ping in flight keeps its deadline, unless keepalive or heartbeat is now turned off.
         """
         self.settings = settings
+        if self.is_open:
+            self._next_ping_from(self._pinged_at)
         if self._awaited is not None and None in (settings.ping_interval, settings.ping_timeout):
             self._awaited.deadline = inf
             self._awaited = None
@@ -111,12 +129,6 @@ class Heartbeat:
             if ping.deadline < wake_at:
                 wake_at = ping.deadline
         return wake_at
-
-    @property
-    def next_ping_at(self) -> float:
-        """When the next keepalive Ping is due, provided that no Pong is awaited by then."""
-        interval = self.settings.ping_interval
-        return self._pinged_at + interval if self.is_open and interval is not None else inf
 
     def tick(self, now: float, payload: bytes, grace: float) -> list[Command]:
         """Say what is to be done at `now`.
@@ -158,9 +170,6 @@ class Heartbeat:
     def _sent(self, payload: bytes, now: float, *, manual: bool) -> Ping:
         ping = Ping(payload, now, inf, manual)
         self._pings.append(ping)
-        self._begin(ping, now)
-        if self._awaited is None:
-            self._forget()
         return ping
 
     def _forget(self) -> None:
@@ -172,15 +181,15 @@ class Heartbeat:
     def written(self, ping: Ping, now: float) -> None:
         """The Ping has been written: its round trip and its deadline begin at `now`."""
         self.round_trips.pings += 1
-        self._begin(ping, now)
-
-    def _begin(self, ping: Ping, now: float) -> None:
         ping.sent_at = now
-        if self.settings.ping_timeout is not None:
-            ping.deadline = now + self.settings.ping_timeout
+        timeout = self.settings.ping_timeout
+        if timeout is not None:
+            ping.deadline = now + timeout
         if not ping.manual:
-            self._pinged_at = now
-            self._awaited = ping if ping.deadline < inf else None
+            self._next_ping_from(now)
+            self._awaited = None if timeout is None else ping
+        if self._awaited is None:
+            self._forget()
 
     def pong(self, payload: bytes, now: float) -> list[Ping]:
         """Take in a Pong; return the Pings it acknowledges, the one it answers last."""

@@ -42,7 +42,21 @@ def sent(commands: list[Command]) -> Ping:
 
 def keepalive_ping(heartbeat: Heartbeat, payload: bytes = b"ping") -> Ping:
     """Let the next keepalive Ping be sent, when it is due."""
-    return sent(heartbeat.tick(heartbeat.wake_at, payload, UP_TO_DATE))
+    return ping_at(heartbeat, heartbeat.wake_at, payload)
+
+
+def ping_at(heartbeat: Heartbeat, now: float, payload: bytes = b"ping") -> Ping:
+    """Let a keepalive Ping be sent that is due by now."""
+    ping = sent(heartbeat.tick(now, payload, UP_TO_DATE))
+    heartbeat.written(ping, now)
+    return ping
+
+
+def manual_ping(heartbeat: Heartbeat, payload: bytes, now: float) -> Ping:
+    """Let a manual Ping be sent."""
+    ping = heartbeat.ping(payload, now)
+    heartbeat.written(ping, now)
+    return ping
 
 
 class TestWhenToPing:
@@ -52,7 +66,7 @@ class TestWhenToPing:
         heartbeat = opened(ping_interval=20)
         assert heartbeat.wake_at == START + 20
         assert heartbeat.tick(START + 19.99, b"ping", UP_TO_DATE) == []
-        ping = sent(heartbeat.tick(START + 20, b"ping", UP_TO_DATE))
+        ping = ping_at(heartbeat, START + 20)
         assert (ping.payload, ping.manual, ping.put_off) == (b"ping", False, 0)
 
     def test_a_ping_may_go_out_a_little_early(self) -> None:
@@ -73,7 +87,7 @@ class TestWhenToPing:
         assert heartbeat.tick(START + 10, b"next", UP_TO_DATE) == []
         heartbeat.pong(b"ping", START + 10)
         assert heartbeat.wake_at == START + 2
-        assert sent(heartbeat.tick(START + 10, b"next", UP_TO_DATE)).payload == b"next"
+        assert ping_at(heartbeat, START + 10, b"next").payload == b"next"
 
     def test_without_timeout_one_goes_out_per_interval(self) -> None:
         heartbeat = opened(ping_interval=20, ping_timeout=None)
@@ -83,7 +97,7 @@ class TestWhenToPing:
 
     def test_a_late_tick_sends_one_ping_only(self) -> None:
         heartbeat = opened(ping_interval=20, ping_timeout=None)
-        sent(heartbeat.tick(START + 1000, b"ping", UP_TO_DATE))
+        ping_at(heartbeat, START + 1000)
         assert heartbeat.wake_at == START + 1020
 
     def test_without_interval_none_goes_out(self) -> None:
@@ -93,7 +107,7 @@ class TestWhenToPing:
 
     def test_manual_pings_do_not_shift_the_others(self) -> None:
         heartbeat = opened(ping_interval=20, ping_timeout=20)
-        heartbeat.ping(b"manual", START + 5)
+        manual_ping(heartbeat, b"manual", START + 5)
         heartbeat.pong(b"manual", START + 6)
         assert heartbeat.wake_at == START + 20
 
@@ -126,10 +140,10 @@ class TestWhichPongCounts:
 
     def test_a_later_pong_acknowledges_the_earlier_pings(self) -> None:
         heartbeat = opened(ping_interval=20, ping_timeout=10)
-        first = heartbeat.ping(b"1", START + 19)
+        first = manual_ping(heartbeat, b"1", START + 19)
         second = keepalive_ping(heartbeat, b"2")
-        third = heartbeat.ping(b"3", START + 21)
-        fourth = heartbeat.ping(b"4", START + 22)
+        third = manual_ping(heartbeat, b"3", START + 21)
+        fourth = manual_ping(heartbeat, b"4", START + 22)
         assert heartbeat.pong(b"3", START + 23) == [first, second, third]
         assert heartbeat.round_trips.latency == 2
         # The keepalive's own was among them, so that the next one is due.
@@ -140,14 +154,14 @@ class TestWhichPongCounts:
 
     def test_an_earlier_pong_leaves_the_later_ping_waiting(self) -> None:
         heartbeat = opened(ping_interval=20, ping_timeout=10)
-        heartbeat.ping(b"manual", START + 19)
+        manual_ping(heartbeat, b"manual", START + 19)
         ping = keepalive_ping(heartbeat)
         heartbeat.pong(b"manual", START + 21)
         assert heartbeat.tick(START + 30, b"", UP_TO_DATE) == [Fail(ping)]
 
     def test_unanswered_pings_are_remembered_up_to_a_bound(self) -> None:
         heartbeat = opened(ping_interval=1, ping_timeout=None)
-        manual = heartbeat.ping(b"manual", START)
+        manual = manual_ping(heartbeat, b"manual", START)
         pings = [keepalive_ping(heartbeat, bytes([number])) for number in range(100)]
         assert heartbeat.pong(bytes([83]), START + 200) == []
         # The application waits for the manual one: that is not forgotten.
@@ -175,7 +189,7 @@ class TestWhenThePeerIsDead:
     def test_failure_is_the_end(self) -> None:
         heartbeat = opened(ping_interval=20, ping_timeout=10)
         ping = keepalive_ping(heartbeat)
-        manual = heartbeat.ping(b"manual", START + 20)
+        manual = manual_ping(heartbeat, b"manual", START + 20)
         # Nothing besides it: there is no sense in telling that another Ping has expired.
         assert heartbeat.tick(START + 100, b"", UP_TO_DATE) == [Fail(ping)]
         assert not heartbeat.is_open
@@ -187,7 +201,7 @@ class TestWhenThePeerIsDead:
 
     def test_a_manual_ping_only_expires(self) -> None:
         heartbeat = opened(ping_interval=20, ping_timeout=10)
-        manual = heartbeat.ping(b"manual", START + 1)
+        manual = manual_ping(heartbeat, b"manual", START + 1)
         assert heartbeat.wake_at == START + 11
         assert heartbeat.tick(START + 11, b"", UP_TO_DATE) == [Expire(manual)]
         assert heartbeat.is_open
@@ -196,14 +210,14 @@ class TestWhenThePeerIsDead:
 
     def test_several_things_may_be_due_at_once(self) -> None:
         heartbeat = opened(ping_interval=20, ping_timeout=10)
-        first, second = heartbeat.ping(b"1", START), heartbeat.ping(b"2", START + 1)
+        first, second = manual_ping(heartbeat, b"1", START), manual_ping(heartbeat, b"2", START + 1)
         expired_first, expired_second, command = heartbeat.tick(START + 50, b"3", UP_TO_DATE)
         assert [expired_first, expired_second] == [Expire(first), Expire(second)]
         assert isinstance(command, SendPing)
 
     def test_without_timeout_nothing_is_ever_dead(self) -> None:
         heartbeat = opened(ping_interval=None, ping_timeout=None)
-        heartbeat.ping(b"manual", START)
+        manual_ping(heartbeat, b"manual", START)
         assert heartbeat.wake_at == inf
         assert heartbeat.tick(START + 1e9, b"", UP_TO_DATE) == []
 
@@ -213,14 +227,14 @@ class TestGivenUp:
 
     def test_it_neither_expires_nor_fails_the_connection(self) -> None:
         heartbeat = opened(ping_interval=20, ping_timeout=10)
-        heartbeat.give_up(heartbeat.ping(b"manual", START))
+        heartbeat.give_up(manual_ping(heartbeat, b"manual", START))
         assert heartbeat.wake_at == START + 20
         assert heartbeat.tick(START + 19, b"", UP_TO_DATE) == []
 
     def test_its_pong_still_counts(self) -> None:
         heartbeat = opened(ping_interval=20, ping_timeout=10)
         awaited = keepalive_ping(heartbeat)
-        manual = heartbeat.ping(b"manual", START + 21)
+        manual = manual_ping(heartbeat, b"manual", START + 21)
         heartbeat.give_up(manual)
         assert heartbeat.pong(b"manual", START + 25) == [awaited, manual]
         assert heartbeat.round_trips.latency == 4
@@ -229,7 +243,7 @@ class TestGivenUp:
     def test_many_are_remembered_up_to_a_bound(self, ping_timeout: float | None) -> None:
         heartbeat = opened(ping_interval=20, ping_timeout=ping_timeout)
         keepalive = keepalive_ping(heartbeat)
-        pings = [heartbeat.ping(bytes([number]), START + 21) for number in range(100)]
+        pings = [manual_ping(heartbeat, bytes([number]), START + 21) for number in range(100)]
         for ping in pings:
             heartbeat.give_up(ping)
         kept = pings[-16:] if ping_timeout is None else [keepalive, *pings[-16:]]
@@ -238,7 +252,7 @@ class TestGivenUp:
 
     def test_after_its_pong_there_is_nothing_to_give_up(self) -> None:
         heartbeat = opened(ping_interval=20, ping_timeout=10)
-        manual = heartbeat.ping(b"manual", START)
+        manual = manual_ping(heartbeat, b"manual", START)
         heartbeat.pong(b"manual", START + 1)
         heartbeat.give_up(manual)
         assert heartbeat.wake_at == START + 20
@@ -292,7 +306,7 @@ class TestStalledLoop:
 
     def test_a_manual_ping_is_put_off_too(self) -> None:
         heartbeat = opened(ping_interval=None, ping_timeout=10)
-        manual = heartbeat.ping(b"manual", START)
+        manual = manual_ping(heartbeat, b"manual", START)
         assert heartbeat.tick(START + 12, b"", 2) == []
         assert heartbeat.pong(b"manual", START + 13) == [manual]
 
@@ -315,7 +329,7 @@ class TestBeginningAndEnd:
     def test_nothing_is_due_after_closing(self) -> None:
         heartbeat = opened(ping_interval=20, ping_timeout=10)
         keepalive_ping(heartbeat)
-        heartbeat.ping(b"manual", START + 20)
+        manual_ping(heartbeat, b"manual", START + 20)
         heartbeat.close()
         assert not heartbeat.is_open
         assert heartbeat.wake_at == inf
@@ -349,7 +363,7 @@ class TestOtherSettings:
 
     def test_a_manual_ping_keeps_its_deadline_all_the_same(self) -> None:
         heartbeat = opened(ping_interval=20, ping_timeout=10)
-        manual = heartbeat.ping(b"manual", START)
+        manual = manual_ping(heartbeat, b"manual", START)
         heartbeat.configure(Settings(ping_interval=None, ping_timeout=None))
         assert heartbeat.wake_at == manual.deadline == START + 10
 
