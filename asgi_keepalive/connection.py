@@ -240,10 +240,10 @@ class Connection(Alarm):
         """Fail the connection (RFC 6455 7.1.7) and release the application at once."""
         paused_since = self._paused_since
         verdict = judge(
+            self._server.traffic(),
             waited=now - ping.sent_at,
             behind=None if paused_since is None else now - paused_since,
             stalled=ping.put_off,
-            **self._server.traffic(),
         )
         try:
             self._server.fail(CODE, REASON, self.keepalive.close_timeout)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from .extension import Traffic
+
 TICK = 0.02
 """By so many seconds `quiet` may be too long, as operating systems count coarsely."""
 
@@ -57,15 +59,9 @@ class Verdict:
         return f"nothing has come for {self.quiet:.3g} s"
 
 
-def judge(
-    *,
-    waited: float,
-    quiet: float | None,
-    unsent: int | None,
-    behind: float | None,
-    stalled: float,
-) -> Verdict:
+def judge(traffic: Traffic, *, waited: float, behind: float | None, stalled: float) -> Verdict:
     """Return the verdict that the evidence leads to; see `Verdict`."""
+    quiet, unsent = traffic.get("quiet"), traffic.get("unsent")
     reason: Reason = "silent"
     if behind is not None:
         reason = "application behind"

@@ -142,7 +142,7 @@ class TestConnections:
         live = LiveConnections()
         connection = added(live, 1, *map(float, range(2 * RECENT)))
         assert list(connection.recent) == list(range(RECENT, 2 * RECENT))
-        verdict = judge(waited=1, quiet=None, unsent=None, behind=None, stalled=0)
+        verdict = judge({}, waited=1, behind=None, stalled=0)
         for _ in range(2 * FAILURES):
             connection.failed(verdict)
         assert len(live.failures) == FAILURES
@@ -213,7 +213,7 @@ class TestDashboard:
         }
         added(live, 1)
         added(live, 2, 0.5, 0.25)
-        verdict = judge(waited=1.5, quiet=2.0, unsent=0, behind=None, stalled=0)
+        verdict = judge({"quiet": 2.0, "unsent": 0}, waited=1.5, behind=None, stalled=0)
         added(live, 3).failed(verdict)
         answer = client.get("/at/connections.json")
         assert answer.headers["content-type"] == "application/json"

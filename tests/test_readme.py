@@ -13,6 +13,8 @@ from typing import Any
 
 import asgiref.testing
 import pytest
+from fastapi import FastAPI
+from starlette.testclient import TestClient
 
 import asgi_keepalive
 from asgi_keepalive import KeepaliveMiddleware
@@ -80,6 +82,22 @@ async def test_observer() -> None:
     with contextlib.redirect_stdout(io.StringIO()) as printed:
         await asyncio.sleep(30)
     assert printed.getvalue() == "/chat took 1.5 s\n"
+
+
+@pytest.mark.parametrize(
+    ("part", "path", "shown"),
+    [
+        ("PrometheusMetrics()", "/metrics/", "asgi_keepalive_connections"),
+        ("OpenTelemetryMetrics()", "/openapi.json", ""),
+        ("Dashboard(live)", "/connections/", "<title>Connections</title>"),
+    ],
+)
+def test_recipes_for_operators(part: str, path: str, shown: str) -> None:
+    app = FastAPI()
+    exec(code(part), {"app": app, "KeepaliveMiddleware": KeepaliveMiddleware})
+    answer = TestClient(app).get(path)
+    assert answer.status_code == 200
+    assert shown in answer.text
 
 
 def test_two_commands_do_everything_and_ci_runs_them() -> None:

@@ -12,6 +12,7 @@ from asgiref.typing import Scope as AsgirefScope
 from fastapi import FastAPI, WebSocket
 from litestar import Litestar
 from litestar import WebSocket as LitestarWebSocket
+from prometheus_client import CollectorRegistry
 from quart import Quart
 from quart import websocket as quart_websocket
 from starlette.applications import Starlette
@@ -20,7 +21,16 @@ from starlette.middleware import Middleware
 from starlette.routing import Mount, WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from asgi_keepalive import Keepalive, KeepaliveMiddleware, KeepaliveTimeout, get_keepalive
+from asgi_keepalive import (
+    Keepalive,
+    KeepaliveMiddleware,
+    KeepaliveTimeout,
+    Observer,
+    get_keepalive,
+)
+from asgi_keepalive.observers.live import LiveConnections
+from asgi_keepalive.observers.opentelemetry import OpenTelemetryMetrics
+from asgi_keepalive.observers.prometheus import PrometheusMetrics
 
 
 async def plain(scope: Any, receive: Any, send: Any) -> None: ...
@@ -74,6 +84,29 @@ def test_settings_that_are_not_accepted() -> None:
         KeepaliveMiddleware(plain, ping_interval="20")  # type: ignore[arg-type]
     with pytest.raises(TypeError):
         KeepaliveMiddleware(plain, close_timeout=None)  # type: ignore[arg-type]
+
+
+class Watching(Observer):
+    def __init__(self, scope: Scope) -> None: ...
+
+
+def test_observers_that_are_accepted() -> None:
+    registry = CollectorRegistry()
+    KeepaliveMiddleware(
+        plain,
+        observers=[
+            Watching,
+            lambda scope: Observer(),
+            LiveConnections(),
+            OpenTelemetryMetrics(),
+            PrometheusMetrics(registry),
+        ],
+    )
+    FastAPI().add_middleware(KeepaliveMiddleware, observers=(Watching,))
+    with pytest.raises(TypeError):
+        KeepaliveMiddleware(plain, observers=[Observer()])  # type: ignore[list-item]
+    with pytest.raises(TypeError):
+        KeepaliveMiddleware(plain, observers=Watching)  # type: ignore[arg-type]
 
 
 def test_it_can_be_added_to_frameworks() -> None:

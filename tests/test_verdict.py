@@ -24,8 +24,6 @@ from .test_promises import FAILED, TIMEOUT, accept
 
 __all__ = ["pair"]  # a fixture
 
-UNKNOWN: dict[str, Any] = {"quiet": None, "unsent": None, "behind": None, "stalled": 0.0}
-
 
 @pytest.mark.parametrize(
     ("evidence", "text"),
@@ -47,7 +45,9 @@ UNKNOWN: dict[str, Any] = {"quiet": None, "unsent": None, "behind": None, "stall
     ],
 )
 def test_judge(evidence: dict[str, Any], text: str) -> None:
-    verdict = judge(waited=2.0, **{**UNKNOWN, **evidence})
+    traffic: Any = {name: evidence[name] for name in ("quiet", "unsent") if name in evidence}
+    behind, stalled = evidence.get("behind"), evidence.get("stalled", 0.0)
+    verdict = judge(traffic, waited=2.0, behind=behind, stalled=stalled)
     assert str(verdict) == text
     assert text.startswith(verdict.reason)
     for name, value in evidence.items():

@@ -13,7 +13,7 @@ import asyncio
 import dataclasses
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
 from math import inf
 from typing import Any
 
@@ -65,7 +65,7 @@ class Dashboard:
                 await send({"type": "http.response.body", "body": piece, "more_body": True})
         await send({"type": "http.response.body", "body": b""})
 
-    async def _pieces(self, offset: int, limit: float) -> Any:
+    async def _pieces(self, offset: int, limit: float) -> AsyncIterator[bytes]:
         """Yield the answer; connections by the thousand must not hold up the event loop."""
         everything = self._connections.slowest_first()
         await asyncio.sleep(0)

@@ -92,10 +92,10 @@ def declared(scope: Scope, receive: Receive, send: Send) -> Server:
         run_at_once(send(event), loop)
 
     def traffic() -> Traffic:
-        unknown: Traffic = {"unsent": None, "quiet": None}
         with contextlib.suppress(Exception):  # it is evidence of a failure, no reason for another
-            return {**unknown, **tell()}
-        return unknown
+            told: Traffic = tell()
+            return {**told}
+        return {}
 
     return Server(receive, send, send, ping, fail, traffic)
 

@@ -48,7 +48,7 @@ def traffic(sock: socket.socket | None) -> tuple[int | None, float | None]:
     try:
         info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, TCP_INFO.size)
         quiet, unsent = TCP_INFO.unpack(info)
-    except (OSError, struct.error):  # it is closed already, not TCP, or an older Linux
+    except (OSError, ValueError, struct.error):  # it is closed, not TCP, or an older Linux
         return None, None
     return unsent, quiet / 1000
 

@@ -94,6 +94,8 @@ class Extension:
 
     def traffic(self) -> Traffic:
         """Tell how things stand between the server and the peer."""
+        if self._is_closing:
+            return {}
         unsent, quiet = kernel.traffic(self._transport.get_extra_info("socket"))
         if buffered := self._transport.get_write_buffer_size():
             unsent = buffered + (unsent or 0)

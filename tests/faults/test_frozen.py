@@ -85,6 +85,7 @@ class TestStopped:
                 began = time.monotonic()
                 event, at = reports.get()
                 assert event == FAILED
+                assert keepalive.verdict.reason == ("frozen" if behave is stream else "silent")
                 assert TIMEOUT - INTERVAL < at - began < INTERVAL + TIMEOUT + LATE
                 wait_until(lambda: not kernel_sockets(server.port, port))
                 assert time.monotonic() - at < CLOSE_TIMEOUT + LATE

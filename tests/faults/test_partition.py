@@ -105,7 +105,7 @@ class TestCutOff:
     ) -> None:
         async def app(scope: Any, receive: Any, send: Any) -> None:
             await accept(receive, send)
-            reports.put((await receive(), time.monotonic()))
+            reports.put((await receive(), time.monotonic(), get_keepalive(scope).verdict))
 
         server_tls, client_tls = security
         server = site.serve(app, **server_tls)
@@ -114,8 +114,10 @@ class TestCutOff:
             client.answer(3 * INTERVAL)
             began = time.monotonic()
             cut(network, host)
-            event, at = reports.get()
+            event, at, verdict = reports.get()
             assert event == FAILED
+            assert verdict.reason == "silent"
+            assert verdict.quiet >= verdict.waited
             assert TIMEOUT - INTERVAL < at - began < INTERVAL + TIMEOUT + LATE
             assert at - logged(server, "Ping ")[-1].at > TIMEOUT - 0.002  # type: ignore[attr-defined]
             site.freed(client, CLOSE_TIMEOUT)
@@ -126,7 +128,7 @@ class TestCutOff:
         async def app(scope: Any, receive: Any, send: Any) -> None:
             await accept(receive, send)
             await stream(send)
-            reports.put((await receive(), time.monotonic()))
+            reports.put((await receive(), time.monotonic(), get_keepalive(scope).verdict))
 
         server_tls, client_tls = security
         site.serve(app, **server_tls)
@@ -135,8 +137,9 @@ class TestCutOff:
             assert len(client.answer(3 * INTERVAL)) > 10
             began = time.monotonic()
             cut(network, host)
-            event, at = reports.get()
+            event, at, verdict = reports.get()
             assert event == FAILED
+            assert verdict.reason == "frozen"
             assert TIMEOUT - INTERVAL < at - began < INTERVAL + TIMEOUT + LATE
             site.freed(client, CLOSE_TIMEOUT)
 
