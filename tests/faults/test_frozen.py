@@ -85,7 +85,9 @@ class TestStopped:
                 began = time.monotonic()
                 event, at = reports.get()
                 assert event == FAILED
-                assert keepalive.verdict.reason == ("frozen" if behave is stream else "silent")
+                # A process that is stopped may have room in its kernel for all that streams.
+                reasons = {"frozen", "silent"} if behave is stream else {"silent"}
+                assert keepalive.verdict.reason in reasons
                 assert TIMEOUT - INTERVAL < at - began < INTERVAL + TIMEOUT + LATE
                 wait_until(lambda: not kernel_sockets(server.port, port))
                 assert time.monotonic() - at < CLOSE_TIMEOUT + LATE

@@ -116,7 +116,9 @@ class TestCutOff:
             cut(network, host)
             event, at, verdict = reports.get()
             assert event == FAILED
-            assert verdict.reason == "silent"
+            # What a machine without network cannot send does not leave it.
+            reasons = {"silent", "frozen"} if cut is CUTS["server unplugged"] else {"silent"}
+            assert verdict.reason in reasons
             assert verdict.quiet >= verdict.waited
             assert TIMEOUT - INTERVAL < at - began < INTERVAL + TIMEOUT + LATE
             assert at - logged(server, "Ping ")[-1].at > TIMEOUT - 0.002  # type: ignore[attr-defined]
