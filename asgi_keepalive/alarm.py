@@ -29,8 +29,8 @@ class Alarm:
         self._context: contextvars.Context | None = None
         self._watch: StallWatch | None = None
 
-    def _on_timer(self) -> None:
-        raise NotImplementedError
+    # For the heir: it begins with `_fired` and ends with `_arm`.
+    def _on_timer(self) -> None: ...
 
     def _switch_on(self) -> None:
         """From now on the timer can be set; it fires in the caller's context."""

@@ -86,10 +86,10 @@ class LiveConnection(Observer):
 
     @property
     def state(self) -> State:
-        """How it is doing: `new` before the first Pong, `ok`, or `late` if one is.
+        """How it is doing: `new` before the first Pong, then `ok`; or `late`, while a Pong is.
 
-        It is when it has been awaited for longer than the retransmission timeout that RFC 6298
-        (2.2 to 2.4) computes from the round trips so far, which is at least a second.
+        A Pong is late when it has been awaited for longer than the retransmission timeout that
+        RFC 6298 (2.2 to 2.4) computes from the round trips so far, which is at least a second.
         """
         if self.is_late:
             return "late"
