@@ -103,7 +103,7 @@ def run(main: Coroutine[Any, Any, T]) -> T:
             result = runner.run(main)
     finally:
         left = stall._watches.pop(loop, None)
-    assert loop.errors == []
+    assert loop.errors == [], loop.errors
     assert left is None
     return result
 

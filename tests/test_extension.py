@@ -45,10 +45,12 @@ def test_ping_and_fail(ws: str, loop: str, reports: Reports) -> None:
         await extended(ping(b"", pongs))
         await extended(ping(bytes(125), pongs))
         assert (await extending.receive())["type"] == "websocket.receive"
+        assert extending.traffic()["unsent"] == 0
         reports.put(pongs.copy())
         await extended(FAIL)
         reports.put([await extending.receive() for _ in range(2)])
         # The deprecated protocol leaves what follows a Fail to the middleware to correct.
+        assert extending.traffic() == {}  # nothing can be told any more
         with pytest.raises((OSError, RuntimeError) if ws == "websockets" else OSError):
             await extending.send_other({"type": "websocket.send", "text": "x"})
         for event in ping(b"", pongs), FAIL:

@@ -90,18 +90,21 @@ class TestConnections:
     @in_no_time
     async def test_one_that_waits(self) -> None:
         live = LiveConnections()
-        server, _ = await accepted(live)
+        server, app = await accepted(live)
         [connection] = live
         await asyncio.sleep(30)
         server.pong_after = None
-        await asyncio.sleep(12.25)  # the second Ping is at 40
-        assert connection.waiting == 2.25
+        await asyncio.sleep(11)
+        ping = asyncio.create_task(app.keepalive.ping())
+        await asyncio.sleep(1.25)
+        assert connection.waiting == 2.25  # since the second Ping, at 40
         assert connection.slowness == 2.25
         # SRTT 1, RTTVAR 0.5: after 3 s it is late.
         assert state(connection) == "ok"
         await asyncio.sleep(0.8)
         assert state(connection) == "late"
         server.pong(server.pings[-1]["bytes"])
+        await ping
         assert state(connection) == "ok"
 
     @pytest.mark.parametrize(("waited", "expected"), [(0.9, "new"), (1.1, "late")])

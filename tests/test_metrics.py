@@ -115,7 +115,9 @@ class TestRoute:
         async def endpoint(socket: litestar.WebSocket[Any, Any, Any]) -> None:
             await socket.accept()
 
-        assert self.routes(litestar.Litestar([endpoint]), "/rooms/4711") == ["/rooms/{room}"]
+        assert self.routes(litestar.Litestar([endpoint], logging_config=None), "/rooms/4711") == [
+            "/rooms/{room}"
+        ]
 
     @pytest.mark.parametrize(
         ("scope", "expected"),
@@ -139,8 +141,8 @@ class TestRoute:
         assert route(scope) == expected
 
 
-async def play(observer: Any) -> None:
-    """Two connections: one still open after three Pongs, one failed after one; they take 1 s."""
+async def play(observer: Any) -> FakeServer:
+    """Return one connection, open after three Pongs that took 1 s; another failed after one."""
 
     async def accepted(path: str) -> tuple[FakeServer, Puppet]:
         app = Puppet()
@@ -149,19 +151,22 @@ async def play(observer: Any) -> None:
         await ticks()
         return server, app
 
-    await accepted("/open")
+    still_open, _ = await accepted("/open")
     server, app = await accepted("/failed")
     await asyncio.sleep(25)
     server.pong_after = None
     assert await app.receive() == FAILED
+    app.returns()
+    await server.task
     await asyncio.sleep(65 - 50)
+    return still_open
 
 
 class TestPrometheus:
     @in_no_time
     async def test_metrics(self) -> None:
         registry = CollectorRegistry()
-        await play(PrometheusMetrics(registry))
+        _still_open = await play(PrometheusMetrics(registry))
 
         def value(name: str, **labels: str) -> float | None:
             return registry.get_sample_value(f"asgi_keepalive_{name}", labels)
@@ -253,7 +258,7 @@ class TestOpenTelemetry:
     async def test_metrics(self) -> None:
         reader = InMemoryMetricReader()
         with_sdk = MeterProvider([reader])
-        await play(OpenTelemetryMetrics(with_sdk))
+        _still_open = await play(OpenTelemetryMetrics(with_sdk))
         data = reader.get_metrics_data()
         assert data
         [resource] = data.resource_metrics
