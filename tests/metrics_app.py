@@ -15,7 +15,7 @@ from .app import tell
 
 app = FastAPI()
 app.add_middleware(
-    KeepaliveMiddleware, ping_interval=0.2, ping_timeout=0.5, observers=[PrometheusMetrics()]
+    KeepaliveMiddleware, ping_interval=0.2, ping_timeout=3, observers=[PrometheusMetrics()]
 )
 
 registry = REGISTRY

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import re
+from collections.abc import Iterable
+from typing import Any
 
 from ..extension import Scope
 
@@ -23,12 +24,26 @@ def route(scope: Scope) -> str | None:
     path = getattr(found, "path", None)
     if not isinstance(path, str):
         return None
-    # What mounts have taken off is told only as it was in the request, so it is left out where it
-    # has parameters: those that are not the route's own.
+    # What mounts have taken off is told only as it was in the request.
     root: str = scope.get("root_path", "")
     mounted = root.removeprefix(scope.get("app_root_path", root))
-    is_mount = hasattr(found, "routes")  # of an application that tells no routes
-    own = [] if is_mount else re.findall(r"\{(\w+)", path)
-    if not scope.get("path_params", {}).keys() <= set(own):
+    if not _is_literal(mounted, getattr(scope.get("router"), "routes", ())):
         return path
-    return mounted if is_mount else mounted + path
+    return mounted if _is_mount(found) else mounted + path
+
+
+def _is_literal(prefix: str, routes: Iterable[Any]) -> bool:
+    """Whether mounts without parameters make up a path."""
+    return any(
+        prefix == mount.path
+        or (
+            prefix.startswith(f"{mount.path}/")
+            and _is_literal(prefix[len(mount.path) :], mount.routes)
+        )
+        for mount in routes
+        if _is_mount(mount) and mount.path and "{" not in mount.path
+    )
+
+
+def _is_mount(route: Any) -> bool:
+    return isinstance(getattr(route, "path", None), str) and hasattr(route, "routes")
