@@ -1,6 +1,7 @@
 /** Shows the connections, slowest first: of thousands only those rows that can be seen. */
 
 const EVERY = 1000; // milliseconds from one look to the next
+const PATIENCE = 5000; // milliseconds until the server has gone
 const MORE = 10; // rows beyond what can be seen, for scrolling
 const WIDTH = 120;
 const HEIGHT = 20;
@@ -122,7 +123,8 @@ async function look() {
   const offset = Math.max(0, Math.floor(top / height) - MORE);
   const limit = Math.ceil(innerHeight / height) + 2 * MORE;
   try {
-    const answer = await fetch(`connections.json?offset=${offset}&limit=${limit}`);
+    const signal = AbortSignal.timeout(PATIENCE);
+    const answer = await fetch(`connections.json?offset=${offset}&limit=${limit}`, { signal });
     if (!answer.ok) throw new Error(`the server answers ${answer.status}`);
     const { total, late, connections, failures } = await answer.json();
     seenAt = Date.now();

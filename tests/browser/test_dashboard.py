@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import signal
-import statistics
 from collections.abc import Iterator
 from typing import Any
 
@@ -121,7 +120,8 @@ def test_it_stays_smooth(page: Page) -> None:
         requestAnimationFrame(frame);
         """
     )
-    assert statistics.median(gaps) < 50
+    # It updates itself all the while, so work that grew with what cannot be seen would show.
+    assert sorted(gaps)[-10] < 100
 
 
 def test_it_updates_itself(page: Page, server: Process) -> None:
@@ -139,8 +139,12 @@ def test_it_updates_itself(page: Page, server: Process) -> None:
         assert re.search(r"/real\s+silent: nothing has come for \d", page.text("#failures"))
 
 
-def test_it_says_when_the_server_has_gone(page: Page, server: Process) -> None:
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])
+def test_it_says_when_the_server_has_gone(page: Page, server: Process, how: signal.Signals) -> None:
     assert page.run("return document.body.className") == ""
-    server.popen.send_signal(signal.SIGKILL)
-    wait_until(lambda: page.run("return document.body.className") == "stale")
-    assert "this is from" in page.text("#summary")
+    server.popen.send_signal(how)
+    try:
+        wait_until(lambda: page.run("return document.body.className") == "stale", timeout=20)
+        assert "this is from" in page.text("#summary")
+    finally:
+        server.popen.send_signal(signal.SIGCONT)
