@@ -107,6 +107,22 @@ class TestConnections:
         await ping
         assert state(connection) == "ok"
 
+    @in_no_time
+    async def test_pong_that_answers_the_first_of_two_pings(self) -> None:
+        live = LiveConnections()
+        server, app = await accepted(live, pong_after=None)
+        [connection] = live
+        await asyncio.sleep(19)
+        ping = asyncio.create_task(app.keepalive.ping())
+        await asyncio.sleep(3)
+        server.pong(server.pings[0]["bytes"])
+        assert await ping == 3
+        assert connection.waiting == 2  # for the second one, of 20
+        await asyncio.sleep(8)
+        assert connection.state == "late"
+        server.pong(server.pings[1]["bytes"])
+        assert connection.waiting is None
+
     @pytest.mark.parametrize(("waited", "expected"), [(0.9, "new"), (1.1, "late")])
     @in_no_time
     async def test_one_that_waits_for_its_first_pong(self, waited: float, expected: str) -> None:

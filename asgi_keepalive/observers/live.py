@@ -19,6 +19,12 @@ from . import Observer
 RECENT = 32
 """So many of a connection's last latencies are kept."""
 
+REMEMBERED = 16
+"""So many Pings without an answer are remembered."""
+
+ROUNDING = 1e-6
+"""Seconds by which times that are computed may differ."""
+
 FAILURES = 100
 """So many of the last failures are kept."""
 
@@ -61,7 +67,7 @@ class LiveConnection(Observer):
         self.recent: deque[float] = deque(maxlen=RECENT)
         self._live = live
         self._opened_at = time.monotonic()
-        self._pinged_at: float | None = None  # while no Pong has come since
+        self._pinged_at: deque[float] = deque(maxlen=REMEMBERED)  # those not answered yet
 
     @property
     def age(self) -> float:
@@ -71,7 +77,7 @@ class LiveConnection(Observer):
     @property
     def waiting(self) -> float | None:
         """How long a Pong has been awaited; `None` if none is."""
-        return None if self._pinged_at is None else time.monotonic() - self._pinged_at
+        return time.monotonic() - self._pinged_at[0] if self._pinged_at else None
 
     @property
     def since_last_pong(self) -> float | None:
@@ -113,12 +119,14 @@ class LiveConnection(Observer):
         self._live._open[self.number] = self
 
     def pinged(self) -> None:
-        if self._pinged_at is None:
-            self._pinged_at = time.monotonic()
+        self._pinged_at.append(time.monotonic())
 
     def ponged(self, latency: float) -> None:
-        self._pinged_at = None
         self.recent.append(latency)
+        # It acknowledges the Pings before its own, too; those after it go on waiting.
+        answered = self.keepalive._round_trips.last_pong_at - latency - ROUNDING
+        while self._pinged_at and self._pinged_at.popleft() < answered:
+            pass
 
     def failed(self, verdict: Verdict) -> None:
         self._live.failures.append(Failure(self.client, self.path, time.time(), verdict))
