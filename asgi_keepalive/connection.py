@@ -222,8 +222,9 @@ class Connection(Alarm):
     def _write(self, ping: Ping) -> None:
         try:
             self._server.ping(ping.payload, self._on_pong)
-        except OSError:  # the connection is closing
+        except OSError:
             self._stop()
+        if not self._heartbeat.is_open:  # the connection is closing, perhaps as this Ping told
             return
         self._heartbeat.written(ping, time.monotonic())
         if logger.isEnabledFor(logging.DEBUG):
@@ -254,12 +255,14 @@ class Connection(Alarm):
             logger.exception("%s: the server cannot fail the connection", self)
         self.timed_out = True
         self.keepalive._verdict = verdict
-        if self._observers is not None:
-            self._observers.failed(verdict)
+        observers, self._observers = self._observers, None
         self._stop()
         for waiting in self._calls:
             waiting.release()
         report.timed_out(self.scope, verdict, self.keepalive.latency)
+        if observers is not None:
+            observers.failed(verdict)
+            observers.closed()
 
     def __str__(self) -> str:
         return report.name(self.scope)

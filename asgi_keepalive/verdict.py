@@ -32,7 +32,7 @@ class Verdict:
         unsent: How many bytes could not leave; `None` if the server cannot tell.
         behind: For how long the server had not been reading; `None` if it was.
         stalled: How long the event loop stood still while the Pong was awaited. The deadline has
-            been put off, once, by as long.
+            been put off, once, by as long, at most by `ping_timeout`.
     """
 
     reason: Reason

@@ -816,6 +816,22 @@ class TestServerThatIsClosing:
             await app.keepalive.ping()
 
 
+@pytest.mark.parametrize("timeouts", [{"ping_timeout": None}, {}])
+@in_no_time
+async def test_server_that_notices_by_a_ping_that_the_connection_is_closing(
+    timeouts: dict[str, Any],
+) -> None:
+    server, app = await accepted(ping_interval=20, **timeouts)
+
+    def notice() -> None:
+        app.keepalive._link._on_pong(None, time.monotonic())  # type: ignore[union-attr]
+
+    server.on_ping = notice
+    await asyncio.sleep(100)
+    assert len(server.pings) == 1
+    assert fake_loop().timers() == []
+
+
 class TestManualPing:
     @in_no_time
     async def test_returns_and_updates_the_latency(self) -> None:

@@ -18,6 +18,7 @@ Beside it: `live` keeps those that are open, `prometheus` and `opentelemetry` co
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable
 
 from ..extension import Scope
@@ -28,8 +29,8 @@ from ..verdict import Verdict
 class Observer:
     """What is told of one connection: inherit from it, and override what you need.
 
-    It is called on the event loop's thread, outside the application's task, and must not block.
-    What it raises is logged, and harms neither the connection nor the other observers.
+    It is called on the event loop's thread, sometimes inside the application's task, and must not
+    block. What it raises is logged, and harms neither the connection nor the other observers.
     """
 
     def opened(self) -> None:
@@ -47,6 +48,9 @@ class Observer:
     def closed(self) -> None:
         """The connection begins to close, or has been lost. This comes once, and last."""
 
+
+RAISED = (Exception, asyncio.CancelledError)
+"""What an observer may raise: the result of a cancelled task of its own, too."""
 
 Factory = Callable[[Scope], Observer]
 
@@ -81,14 +85,14 @@ class Observers:
             observer = factory(scope)
             self._observers.append(observer)
             observer.opened()
-        except Exception:
+        except RAISED:
             logger.exception("%r failed to observe a connection", factory)
 
     def _tell(self, what: str, *details: object) -> None:
         for observer in self._observers:
             try:
                 getattr(observer, what)(*details)
-            except Exception:
+            except RAISED:
                 logger.exception("%r failed to observe that a connection %s", observer, what)
 
     def pinged(self) -> None:
