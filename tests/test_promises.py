@@ -47,6 +47,16 @@ async def echo(scope: Any, receive: Any, send: Any) -> None:
         await send({**event, "type": "websocket.send"})
 
 
+async def stream(send: Any) -> KeepaliveTimeout:
+    """Send until the connection has been failed; return what `send` raised."""
+    try:
+        while True:
+            await send({"type": "websocket.send", "bytes": bytes(65536)})
+            await asyncio.sleep(0)
+    except KeepaliveTimeout as error:
+        return error
+
+
 async def code_at_exit(receive: Any) -> Any:
     """Return the disconnect's code; the others may cancel their applications instead."""
     try:
@@ -200,12 +210,8 @@ class TestBlockedSender:
     def test_close_frame_reaches_a_peer_that_thaws(self, serve: Serve, reports: Reports) -> None:
         async def app(scope: Any, receive: Any, send: Any) -> None:
             await accept(receive, send)
-            try:
-                while True:
-                    await send({"type": "websocket.send", "bytes": bytes(65536)})
-                    await asyncio.sleep(0)
-            except KeepaliveTimeout:
-                reports.put("released")
+            await stream(send)
+            reports.put("released")
 
         server = serve(app, close_timeout=10)
         with Client(server.port, receive_buffer=4096).open() as client:

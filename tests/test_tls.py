@@ -10,12 +10,20 @@ from typing import Any
 
 import pytest
 
-from asgi_keepalive import KeepaliveTimeout
-
 from .client import BINARY, CLOSE, PING, PONG, TEXT, Client, close_code
 from .conftest import PROTOCOLS, Reports, Serve
 from .server import kernel_sockets, wait_until
-from .test_promises import CLOSE_TIMEOUT, FAILED, INTERVAL, LATE, accept, code_at_exit, echo, freed
+from .test_promises import (
+    CLOSE_TIMEOUT,
+    FAILED,
+    INTERVAL,
+    LATE,
+    accept,
+    code_at_exit,
+    echo,
+    freed,
+    stream,
+)
 
 
 def test_echo_and_close(serve: Serve, tls: ssl.SSLContext, tls_config: dict[str, str]) -> None:
@@ -49,12 +57,8 @@ def test_frozen_peer(
 ) -> None:
     async def app(scope: Any, receive: Any, send: Any) -> None:
         await accept(receive, send)
-        try:
-            while True:
-                await send({"type": "websocket.send", "bytes": bytes(65536)})
-                await asyncio.sleep(0)
-        except KeepaliveTimeout:
-            reports.put("released")
+        await stream(send)
+        reports.put("released")
 
     server = serve(app, **tls_config)
     with Client(server.port, tls=tls, receive_buffer=4096).open() as client:

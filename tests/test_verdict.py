@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from asgi_keepalive import KeepaliveTimeout, Verdict, get_keepalive
+from asgi_keepalive import Verdict, get_keepalive
 from asgi_keepalive.servers import kernel
 from asgi_keepalive.verdict import judge
 
@@ -20,7 +20,7 @@ from .client import BINARY, PING, TEXT, Client, frame
 from .conftest import Reports, Serve
 from .fake_loop import accepted, in_no_time
 from .test_closing import fill, pair
-from .test_promises import FAILED, TIMEOUT, accept
+from .test_promises import FAILED, TIMEOUT, accept, stream
 
 __all__ = ["pair"]  # a fixture
 
@@ -157,12 +157,7 @@ class TestOnRealServers:
     ) -> None:
         async def app(scope: Any, receive: Any, send: Any) -> None:
             await accept(receive, send)
-            try:
-                while True:
-                    await send({"type": "websocket.send", "bytes": bytes(65536)})
-                    await asyncio.sleep(0)
-            except KeepaliveTimeout as error:
-                reports.put(error.verdict)
+            reports.put((await stream(send)).verdict)
 
         server = serve(app, **secure[1])
         with Client(server.port, receive_buffer=4096, **secure[0]).open():
