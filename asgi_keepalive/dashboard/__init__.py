@@ -13,8 +13,8 @@ import asyncio
 import dataclasses
 import json
 import re
+import sys
 from collections.abc import AsyncIterator, Iterable
-from math import inf
 from typing import Any
 
 from ..extension import Receive, Scope, Send
@@ -65,7 +65,7 @@ class Dashboard:
                 await send({"type": "http.response.body", "body": piece, "more_body": True})
         await send({"type": "http.response.body", "body": b""})
 
-    async def _pieces(self, offset: int, limit: float) -> AsyncIterator[bytes]:
+    async def _pieces(self, offset: int, limit: int) -> AsyncIterator[bytes]:
         """Yield the answer; connections by the thousand must not hold up the event loop.
 
         The first piece is as sorted; meanwhile the latencies of the others may change.
@@ -79,8 +79,8 @@ class Dashboard:
         head = {"total": len(everything), "late": late, "failures": failures}
         before = f"{json.dumps(head)[:-1]}, ".encode() + b'"connections": ['
         end = min(offset + limit, len(everything))
-        for start in range(offset, int(end), PIECE):
-            yield before + _rows(everything[start : int(min(start + PIECE, end))])
+        for start in range(offset, end, PIECE):
+            yield before + _rows(everything[start : min(start + PIECE, end)])
             before = b", "
             await asyncio.sleep(0)
         yield b"]}" if end > offset else before + b"]}"
@@ -109,12 +109,12 @@ def _row(connection: LiveConnection) -> dict[str, Any]:
     }
 
 
-def _window(query: bytes) -> tuple[int, float] | None:
+def _window(query: bytes) -> tuple[int, int] | None:
     """Return offset and limit, or `None` if they are not numbers."""
-    found = {"offset": 0.0, "limit": inf}
+    found = {"offset": 0, "limit": sys.maxsize}
     for parameter in query.split(b"&") if query else ():
         asks = re.fullmatch(rb"(offset|limit)=(\d{1,9})", parameter)
         if asks is None:
             return None
         found[asks[1].decode()] = int(asks[2])
-    return int(found["offset"]), found["limit"]
+    return found["offset"], found["limit"]

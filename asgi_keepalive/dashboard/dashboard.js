@@ -11,6 +11,7 @@ const body = document.querySelector("#connections tbody");
 const failures = document.querySelector("#failures");
 const [above, below] = [space(), space()];
 const rows = [];
+let lastFailure;
 let looking = false;
 let scrolled = false;
 let seenAt = 0;
@@ -22,6 +23,8 @@ function space() {
   row.insertCell().colSpan = 8;
   return row;
 }
+
+const rowHeight = () => rows[0]?.offsetHeight || 28;
 
 function setHeight(row, height) {
   row.hidden = height <= 0;
@@ -80,7 +83,7 @@ function show(row, connection) {
 
 /** Show rows from `offset` on, and leave the room of all others. */
 function showAll(offset, total, connections) {
-  const height = rows[0]?.offsetHeight || 28;
+  const height = rowHeight();
   while (rows.length < connections.length) rows.push(newRow());
   connections.forEach((connection, n) => show(rows[n], connection));
   const visible = rows.slice(0, connections.length);
@@ -96,6 +99,8 @@ function showFailures(all) {
   if (!all.length) return;
   const last = duration(Date.now() / 1000 - all[0].at);
   set(failures.querySelector("summary"), `${all.length} timed out lately, the last ${last} ago`);
+  if (all[0].at === lastFailure) return;
+  lastFailure = all[0].at;
   failures.querySelector("tbody").replaceChildren(
     ...all.map(({ at, client, path, why }) => {
       const row = document.createElement("tr");
@@ -118,7 +123,7 @@ async function look() {
     return;
   }
   looking = true;
-  const height = rows[0]?.offsetHeight || 28;
+  const height = rowHeight();
   const top = Math.max(0, -body.getBoundingClientRect().top);
   const offset = Math.max(0, Math.floor(top / height) - MORE);
   const limit = Math.ceil(innerHeight / height) + 2 * MORE;
