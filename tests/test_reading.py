@@ -3,16 +3,39 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
-from asgi_keepalive.servers.reading import ReadAheadQueue
+import pytest
+
+from asgi_keepalive.servers.reading import MAX_BYTES, ReadAheadQueue
 
 from .fake_loop import fake_loop, in_no_time, ticks
 
 
-def queue() -> ReadAheadQueue:
-    return ReadAheadQueue(SimpleNamespace(loop=fake_loop()), max_messages=32)
+class Transport:
+    """Notes whether it reads."""
+
+    def __init__(self) -> None:
+        self.reads = True
+
+    def pause_reading(self) -> None:
+        self.reads = False
+
+    def resume_reading(self) -> None:
+        self.reads = True
+
+
+def queue(
+    transport: Transport | None = None, told: Callable[[bool], object] = lambda paused: None
+) -> ReadAheadQueue:
+    protocol = SimpleNamespace(
+        loop=fake_loop(),
+        transport=transport or Transport(),
+        extension=SimpleNamespace(read_paused=told),
+    )
+    return ReadAheadQueue(protocol, max_messages=32)
 
 
 def message(text: str) -> dict[str, Any]:
@@ -86,3 +109,62 @@ async def test_what_came_before_the_end_is_not_lost() -> None:
     events.put_nowait(message("first"))
     events.end(LAST)
     assert [await events.get() for _ in range(2)] == [message("first"), LAST]
+
+
+def texts(count: int) -> list[dict[str, Any]]:
+    return [message(str(number)) for number in range(count)]
+
+
+class TestApplicationThatHasClosed:
+    """Nothing keeps the peer's answer to its Close from being read."""
+
+    @in_no_time
+    async def test_reading_goes_on_though_too_much_is_unread(self) -> None:
+        transport = Transport()
+        told: list[bool] = []
+        events = queue(transport, told.append)
+        for event in texts(40):
+            events.put_nowait(event)
+        assert not transport.reads
+        events.discard()
+        assert transport.reads
+        assert told == [True, False]
+        transport.reads = False
+        events.go_on()
+        assert transport.reads
+
+    @pytest.mark.parametrize(
+        ("unread", "later"), [(0, 32), (1, 31), (31, 1), (32, 0), (40, 0)], ids=str
+    )
+    @in_no_time
+    async def test_what_has_come_can_be_received_and_what_there_is_room_for(
+        self, unread: int, later: int
+    ) -> None:
+        transport = Transport()
+        events = queue(transport)
+        sent = texts(100)
+        for event in sent[:unread]:
+            events.put_nowait(event)
+        events.discard()
+        for event in sent[unread:]:
+            events.put_nowait(event)
+            assert transport.reads
+        for event in sent[: unread + later]:
+            assert await events.get() == event
+        events.put_nowait(message("after a gap"))
+        events.put_nowait(LAST)
+        assert await events.get() == LAST
+
+    @in_no_time
+    async def test_messages_fill_no_memory(self) -> None:
+        events = queue()
+        events.discard()
+        for _ in range(10):
+            events.put_nowait(message("x" * (MAX_BYTES // 2)))
+        events.end(LAST)
+        received = [await events.get() for _ in range(3)]
+        assert [event["type"] for event in received] == [
+            "websocket.receive",
+            "websocket.receive",
+            "websocket.disconnect",
+        ]

@@ -35,7 +35,17 @@ class ReadAheadQueue:
     event and two more deques than are needed, 2 KiB.
     """
 
-    __slots__ = ("_bytes", "_getters", "_items", "_last", "_max_messages", "_paused", "_protocol")
+    __slots__ = (
+        "_bytes",
+        "_discards",
+        "_getters",
+        "_items",
+        "_last",
+        "_max_messages",
+        "_may_pause",
+        "_paused",
+        "_protocol",
+    )
 
     def __init__(self, protocol: Any, max_messages: float) -> None:
         self._protocol = protocol
@@ -43,6 +53,8 @@ class ReadAheadQueue:
         self._items: deque[tuple[Event, int]] = deque()  # with their sizes
         self._bytes = 0
         self._paused = False
+        self._may_pause = True
+        self._discards = False
         self._getters: list[asyncio.Future[None]] = []
         self._last: Event | None = None
 
@@ -52,9 +64,9 @@ class ReadAheadQueue:
 
     def put_nowait(self, item: Event) -> None:
         """Add an event."""
-        if self._last is not None:
-            return
         is_message = item["type"] == "websocket.receive"
+        if self._last is not None or (is_message and self._discards):
+            return
         unread = size(item.get("bytes") or item.get("text") or b"") if is_message else 0
         self._items.append((item, unread))
         self._bytes += unread
@@ -63,9 +75,7 @@ class ReadAheadQueue:
             and not self._paused
             and (len(self._items) >= self._max_messages or self._bytes >= MAX_BYTES)
         ):
-            self._paused = True
-            self._protocol.transport.pause_reading()
-            self._protocol.extension.read_paused(True)
+            self._full()
         self._wake()
 
     async def get(self) -> Event:
@@ -85,7 +95,11 @@ class ReadAheadQueue:
                 self._getters.remove(getter)
         item, unread = self._items.popleft()
         self._bytes -= unread
-        if self._paused:
+        if (
+            self._paused
+            and len(self._items) <= self._max_messages / 2
+            and self._bytes <= MAX_BYTES / 2
+        ):
             self._resume()
         return item
 
@@ -103,11 +117,29 @@ class ReadAheadQueue:
                 getter.set_result(None)
                 break
 
+    def _full(self) -> None:
+        """Too much is unread."""
+        if self._may_pause:
+            self._paused = True
+            self._protocol.transport.pause_reading()
+            self._protocol.extension.read_paused(True)
+        else:
+            self._discards = True
+
     def _resume(self) -> None:
-        if len(self._items) <= self._max_messages / 2 and self._bytes <= MAX_BYTES / 2:
-            self._paused = False
-            self._protocol.transport.resume_reading()
-            self._protocol.extension.read_paused(False)
+        self._paused = False
+        self._protocol.transport.resume_reading()
+        self._protocol.extension.read_paused(False)
+
+    def discard(self) -> None:
+        """The application has closed: read on whatever is unread, up to the peer's Close.
+
+        What has come can still be received, but no message for which there is no room.
+        """
+        self._may_pause = False
+        if self._paused:
+            self._discards = True
+            self._resume()
 
     def go_on(self) -> None:
         """Let the transport read, unless too much is unread."""
