@@ -50,7 +50,7 @@ def attach(protocol: Any, receive: Receive, send: Send) -> Server | None:
     own = protocol.own_receive() if is_direct else None
     return Server(
         receive=own or receive,
-        send=functools.partial(extension.send, send),
+        send=functools.partial(extension.send, functools.partial(protocol.pass_on, send)),
         send_other=send,
         ping=extension.ping,
         fail=extension.fail,

@@ -18,6 +18,7 @@ TOUCHED = (
     *shared.TOUCHED,
     "_drain_waiter",
     "_paused",
+    "_put_message_waiter",
     "asgi_send",
     "connection_lost_waiter",
     "fail_connection",
@@ -25,7 +26,9 @@ TOUCHED = (
     "max_queue",
     "messages",
     "read_frame",
+    "read_message",
     "state",
+    "write_close_frame",
     "write_frame_sync",
 )
 """The undocumented attributes on which this module rests."""
@@ -41,6 +44,7 @@ class KeepaliveProtocol(shared.extended(WebSocketProtocol)):  # type: ignore[mis
     _behind = False
     _in_turn = 0
     _drain_waiter: asyncio.Future[None] | None
+    _put_message_waiter: asyncio.Future[None] | None
 
     async def asgi_send(self, message: Event) -> None:
         await self.extension.send(super().asgi_send, message)
@@ -61,22 +65,39 @@ class KeepaliveProtocol(shared.extended(WebSocketProtocol)):  # type: ignore[mis
     # The task that reads waits while as many messages as this are unread.
     @property
     def max_queue(self) -> int:
-        limit = max_unread(self)
-        unread = len(self.messages)
-        unread_bytes = sum(map(size, self.messages))
-        behind = self._behind
-        if unread >= limit or unread_bytes >= MAX_BYTES:
-            behind = True
-        elif unread <= limit / 2 and unread_bytes <= MAX_BYTES / 2:
-            behind = False
+        behind = self._is_behind()
         if behind is not self._behind:
             self._behind = behind
             self.extension.read_paused(behind)
-        return 0 if behind else unread + 1
+        return 0 if behind and self.state is State.OPEN else len(self.messages) + 1
 
     @max_queue.setter
     def max_queue(self, value: int) -> None:
         pass
+
+    def _is_behind(self) -> bool:
+        """Whether too much is unread."""
+        limit = max_unread(self)
+        unread = len(self.messages)
+        unread_bytes = sum(map(size, self.messages))
+        if unread <= limit / 2 and unread_bytes <= MAX_BYTES / 2:
+            return False
+        return self._behind or unread >= limit or unread_bytes >= MAX_BYTES
+
+    # Once the application has closed nothing may keep the peer's answer from being read.
+
+    async def write_close_frame(self, *args: Any) -> None:
+        waiter, self._put_message_waiter = self._put_message_waiter, None
+        if waiter is not None:
+            waiter.set_result(None)
+        await super().write_close_frame(*args)
+
+    async def read_message(self) -> Any:
+        message = await super().read_message()
+        if self.state is not State.OPEN and self._is_behind():
+            while message is not None:  # there is no room for more
+                message = await super().read_message()
+        return message
 
     # The original asserts that only one task at a time waits for the buffer to drain.
     async def _drain_helper(self) -> None:

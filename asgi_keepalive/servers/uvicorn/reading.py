@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 from math import inf
 from typing import Any
 
-from ...extension import Event, Receive
+from ...extension import Event, Receive, Send
 from ..buffer import connect
 from ..frames import framing
 from ..reading import ReadAheadQueue
@@ -64,7 +65,12 @@ def reading_ahead(base: Any) -> Any:
             if message["type"] == "websocket.send":
                 await super().send(message)
             else:
-                await self.extension.send(super().send, message)
+                await self.extension.send(functools.partial(self.pass_on, super().send), message)
+
+        async def pass_on(self, send: Send, event: Event) -> None:
+            await send(event)
+            if self.close_sent:
+                self.queue.discard()
 
         async def accepted(self) -> None:
             pass

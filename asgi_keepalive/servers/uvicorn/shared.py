@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from ...extension import EXTENSION, Receive
+from ...extension import EXTENSION, Event, Receive, Send
 from ..speaking import Extension
 
 TOUCHED = ("config", "loop", "ping_interval", "run_asgi", "scope", "transport")
@@ -28,6 +28,10 @@ def extended(base: Any) -> Any:
         def own_receive(self) -> Receive | None:
             """Return a `receive` that ends with the connection, as `send` then does, or `None`."""
             return None
+
+        async def pass_on(self, send: Send, event: Event) -> None:
+            """Pass an event of the application, but a message, to uvicorn's own `send`."""
+            await send(event)
 
         def connection_made(self, transport: asyncio.BaseTransport) -> None:
             super().connection_made(transport)

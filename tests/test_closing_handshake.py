@@ -1,0 +1,155 @@
+"""Closing while the peer talks: its answer is read, however much is unread."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from uvicorn.protocols.websockets.wsproto_impl import WSProtocol
+
+from asgi_keepalive import KeepaliveMiddleware
+from asgi_keepalive.servers import turns
+from asgi_keepalive.servers.uvicorn import sansio, wsproto
+
+from .client import BINARY, CLOSE, PING, PONG, Client, close_code, frame
+from .conftest import PROTOCOLS, Reports, Serve
+from .fake_loop import in_no_time, ticks
+from .test_closing import HANDSHAKE, connected
+
+ANSWER = b"\x03\xf0"
+"""The code 1008."""
+
+uvicorn = pytest.mark.parametrize("ws", PROTOCOLS, indirect=True)
+
+
+def closing(reports: Reports, *, drains: bool = False) -> tuple[Any, asyncio.Event]:
+    """Return an application that is busy until it closes, and what lets it do so."""
+    closes = asyncio.Event()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        nonlocal drains
+        await receive()
+        await send({"type": "websocket.accept"})
+        reports.put("busy")
+        await closes.wait()
+        await send({"type": "websocket.close", "code": 1008})
+        while drains:
+            event = await receive()
+            reports.put(event["type"])
+            drains = event["type"] == "websocket.receive"
+
+    return app, closes
+
+
+@contextmanager
+def streaming(client: Client, size: int) -> Iterator[Callable[[], None]]:
+    """Let a client send messages of this size; yield what makes it answer a Close, and stop."""
+    stop = threading.Event()
+    client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65536)
+    data = frame(BINARY, bytes(size)) * max(1, 8192 // size)
+
+    def stream() -> None:
+        while not stop.is_set():
+            client.socket.sendall(data)
+        client.send(CLOSE, ANSWER)
+
+    thread = threading.Thread(target=stream)
+    thread.start()
+    try:
+        yield stop.set
+    finally:
+        stop.set()
+        thread.join()
+
+
+def fin(client: Client) -> float:
+    """Return in how many seconds the server has closed TCP; a RST raises."""
+    began = time.monotonic()
+    with pytest.raises(EOFError):
+        client.receive()
+    return time.monotonic() - began
+
+
+@uvicorn
+class TestClosingHandshake:
+    @pytest.mark.parametrize("size", [20, 65536])
+    def test_while_the_peer_streams(self, serve: Serve, reports: Reports, size: int) -> None:
+        app, closes = closing(reports)
+        server = serve(app, ping_interval=None, close_timeout=8)
+        with Client(server.port).open() as client, streaming(client, size) as answer:
+            assert reports.get() == "busy"
+            time.sleep(0.1)  # until reading has paused
+            server.run(closes.set)
+            assert close_code(client.expect(CLOSE))[0] == 1008
+            answer()
+            assert fin(client) < 4
+
+    @pytest.mark.parametrize(("count", "size"), [(0, 0), (1, 10), (40, 10), (8, 200_000)], ids=str)
+    def test_with_messages_unread(
+        self, serve: Serve, reports: Reports, count: int, size: int
+    ) -> None:
+        app, closes = closing(reports)
+        server = serve(app, ping_interval=None, close_timeout=8)
+        with Client(server.port).open() as client:
+            client.socket.sendall(frame(BINARY, bytes(size)) * count)
+            assert reports.get() == "busy"
+            time.sleep(0.1)  # until they have come
+            server.run(closes.set)
+            assert close_code(client.expect(CLOSE))[0] == 1008
+            client.send(CLOSE, ANSWER)
+            assert fin(client) < 4
+
+
+@pytest.mark.parametrize("ws", ["websockets-sansio", "wsproto"], indirect=True)
+def test_what_had_come_can_be_received_after_an_own_close(serve: Serve, reports: Reports) -> None:
+    app, closes = closing(reports, drains=True)
+    server = serve(app, ping_interval=None)
+    with Client(server.port).open() as client:
+        client.socket.sendall(frame(BINARY, b"unread") * 40 + frame(PING))
+        assert reports.get() == "busy"
+        client.expect(PONG)  # so they have come
+        server.run(closes.set)
+        client.expect(CLOSE)
+        client.send(CLOSE, ANSWER)
+        told = [reports.get() for _ in range(41)]
+        assert told == ["websocket.receive"] * 40 + ["websocket.disconnect"]
+
+
+@pytest.mark.parametrize(
+    "cls",
+    [
+        WebSocketsSansIOProtocol,
+        WSProtocol,
+        sansio.KeepaliveProtocol,
+        wsproto.KeepaliveProtocol,
+    ],
+)
+@in_no_time
+async def test_reading_goes_on_after_turns(cls: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await send({"type": "websocket.accept"})
+        await asyncio.sleep(1)
+        await send({"type": "websocket.close"})
+
+    monkeypatch.setattr(turns, "TURN", -1)  # each slice has a turn of its own
+    protocol, transport = connected(cls, KeepaliveMiddleware(app, ping_interval=None))
+    protocol.data_received(HANDSHAKE)
+    await ticks(20)
+    assert type(protocol) in {sansio.KeepaliveProtocol, wsproto.KeepaliveProtocol}
+    messages = frame(BINARY, b"message") * 4000
+    protocol.data_received(messages)
+    await ticks(100)
+    assert transport.calls[-1][0] == "pause_reading"
+    await asyncio.sleep(2)
+    protocol.data_received(messages)
+    await ticks(100)
+    assert transport.calls[-1][0] == "resume_reading"
+    protocol.connection_lost(None)
