@@ -106,7 +106,10 @@ class KeepaliveProtocol(shared.extended(WebSocketProtocol)):  # type: ignore[mis
                 self._drain_waiter = self.loop.create_future()
                 # Perhaps nobody waits any more when it fails, and asyncio would log that.
                 self._drain_waiter.add_done_callback(asyncio.Future.exception)
-            await asyncio.shield(self._drain_waiter)
+            # Not a shield: of one that is cancelled, Python 3.14 logs what the waiter raises.
+            waiter = self._drain_waiter
+            await asyncio.wait([waiter])
+            waiter.result()
         else:
             await super()._drain_helper()
 
