@@ -30,10 +30,14 @@ class Transport:
 def queue(
     transport: Transport | None = None, told: Callable[[bool], object] = lambda paused: None
 ) -> ReadAheadQueue:
+    transport = transport or Transport()
     protocol = SimpleNamespace(
         loop=fake_loop(),
-        transport=transport or Transport(),
+        transport=transport,
         extension=SimpleNamespace(read_paused=told),
+        is_between_turns=False,
+        pause_parsing=transport.pause_reading,
+        resume_parsing=transport.resume_reading,
     )
     return ReadAheadQueue(protocol, max_messages=32)
 

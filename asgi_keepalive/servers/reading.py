@@ -28,7 +28,7 @@ class ReadAheadQueue:
     """Takes the place of a server's queue, and pauses the transport when too much is unread.
 
     Args:
-        protocol: Has the event loop as `loop`, the connection's `transport`, and its `extension`.
+        protocol: It takes turns, and has the event loop as `loop` and its `extension`.
         max_messages: So many messages may be unread; infinity is no bound.
 
     Not an `asyncio.Queue`: that is written in Python too, and on every connection it keeps an
@@ -41,6 +41,7 @@ class ReadAheadQueue:
         "_getters",
         "_items",
         "_last",
+        "_later",
         "_max_messages",
         "_may_pause",
         "_paused",
@@ -51,6 +52,7 @@ class ReadAheadQueue:
         self._protocol = protocol
         self._max_messages = max_messages
         self._items: deque[tuple[Event, int]] = deque()  # with their sizes
+        self._later: tuple[Event, ...] = ()
         self._bytes = 0
         self._paused = False
         self._may_pause = True
@@ -66,6 +68,9 @@ class ReadAheadQueue:
         """Add an event."""
         is_message = item["type"] == "websocket.receive"
         if self._last is not None or (is_message and self._discards):
+            return
+        if not is_message and self._protocol.is_between_turns:
+            self._later += (item,)  # the end has come after messages that are not parsed yet
             return
         unread = size(item.get("bytes") or item.get("text") or b"") if is_message else 0
         self._items.append((item, unread))
@@ -121,14 +126,14 @@ class ReadAheadQueue:
         """Too much is unread."""
         if self._may_pause:
             self._paused = True
-            self._protocol.transport.pause_reading()
+            self._protocol.pause_parsing()
             self._protocol.extension.read_paused(True)
         else:
             self._discards = True
 
     def _resume(self) -> None:
         self._paused = False
-        self._protocol.transport.resume_reading()
+        self._protocol.resume_parsing()
         self._protocol.extension.read_paused(False)
 
     def discard(self) -> None:
@@ -142,7 +147,10 @@ class ReadAheadQueue:
             self._resume()
 
     def go_on(self) -> None:
-        """Let the transport read, unless too much is unread."""
+        """What was read has been parsed: let the transport read, unless too much is unread."""
+        later, self._later = self._later, ()
+        for event in later:
+            self.put_nowait(event)
         if self._paused:
             self._protocol.transport.pause_reading()
         else:

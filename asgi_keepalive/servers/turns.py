@@ -36,8 +36,9 @@ def taking_turns(base: Any) -> Any:
 
     class TakingTurns(base):  # type: ignore[misc]
         # As `take_pong(data)` it has what takes a Pong that has come alone, if it is one.
-        _unparsed: bytes | memoryview = b""
         _slice = FIRST_SLICE
+        _unparsed: bytes | memoryview = b""  # of what was read, between turns
+        _paused = False
 
         def data_received(self, data: bytes) -> None:
             if self._unparsed:
@@ -48,8 +49,7 @@ def taking_turns(base: Any) -> Any:
             elif len(data) <= self._slice:
                 self._parse(data)
             else:
-                self._unparsed = memoryview(data)
-                self._take_turn()
+                self._take_turn(memoryview(data))
 
         def _parse(self, data: bytes) -> float:
             """Parse a slice; return when that was done, in monotonic seconds."""
@@ -62,24 +62,27 @@ def taking_turns(base: Any) -> Any:
                 self._slice = min(2 * self._slice, LARGEST_SLICE)
             return now
 
-        def _take_turn(self) -> None:
+        def _take_turn(self, unparsed: memoryview) -> None:
             over = time.monotonic() + TURN
             now = 0.0
-            while self._unparsed and not self.transport.is_closing():
-                if now > over:
+            while unparsed:
+                if self._paused or now > over:
+                    self._unparsed = unparsed
                     self.transport.hold_reading()
-                    self.loop.call_soon(self._take_next_turn)
+                    if not self._paused:
+                        self.loop.call_soon(self._take_next_turn)
                     return
-                data = bytes(self._unparsed[: self._slice])
-                self._unparsed = self._unparsed[self._slice :]
+                was_closing = self.transport.is_closing()
+                data, unparsed = bytes(unparsed[: self._slice]), unparsed[self._slice :]
                 now = self._parse(data)
-            self._unparsed = b""
+                if self.transport.is_closing() and not was_closing:
+                    return  # nothing follows the peer's Close, or what is not WebSocket
 
         def _take_next_turn(self) -> None:
+            unparsed, self._unparsed = self._unparsed, b""
             try:
-                self._take_turn()
+                self._take_turn(memoryview(unparsed))
             except Exception as error:  # a transport that calls data_received does the same
-                self._unparsed = b""
                 self.loop.call_exception_handler(
                     {
                         "message": "Fatal error: protocol.data_received() call failed.",
@@ -92,5 +95,25 @@ def taking_turns(base: Any) -> Any:
             if not self._unparsed:
                 self.transport.release_reading()
                 self.go_on_reading()
+
+        # For the queue of what has been parsed.
+
+        @property
+        def is_between_turns(self) -> bool:
+            """Whether a part of what was read has yet to be parsed."""
+            return bool(self._unparsed)
+
+        def pause_parsing(self) -> None:
+            """Parse and read no more: too much is unread."""
+            self._paused = True
+            self.transport.pause_reading()
+
+        def resume_parsing(self) -> None:
+            """Parse what is left, and read on."""
+            self._paused = False
+            if self._unparsed:
+                self.loop.call_soon(self._take_next_turn)
+            else:
+                self.transport.resume_reading()
 
     return TakingTurns

@@ -14,7 +14,8 @@ class KeepaliveProtocol(reading_ahead(WSProtocol)):  # type: ignore[misc]
     """Serves the `websocket.ping` extension, which `docs/extension.md` specifies."""
 
     def handle_ping(self, event: Ping) -> None:
-        self.answer_ping(self.conn.send(event.response()))
+        if self.is_established():
+            self.answer_ping(self.conn.send(event.response()))
 
     def is_between_frames(self) -> bool:
         """Whether the library's parser waits for the first byte of a frame."""
