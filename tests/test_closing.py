@@ -12,6 +12,7 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
+import uvicorn
 from uvicorn import Config
 from uvicorn.protocols.websockets.websockets_impl import WebSocketProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
@@ -23,7 +24,7 @@ from asgi_keepalive import KeepaliveMiddleware, get_keepalive
 from asgi_keepalive.servers import UNSUPPORTED, extend, granian, gunicorn
 from asgi_keepalive.servers.closing import POLL, BoundedTransport
 from asgi_keepalive.servers.kernel import duplicate, reset_on_close, unacknowledged
-from asgi_keepalive.servers.uvicorn import _module, attach, legacy, sansio, wsproto
+from asgi_keepalive.servers.uvicorn import _module, attach, legacy, sansio, shared, wsproto
 
 from .client import PING, PONG, TEXT, frame
 from .fake_loop import elapsed, fake_loop, in_no_time, ticks
@@ -569,12 +570,23 @@ async def never_run(scope: Any, receive: Any, send: Any) -> None:
     raise AssertionError("never called")
 
 
-def connected(cls: Any, app: Any = never_run) -> tuple[Any, FakeTransport]:
+class Bare:
+    """A transport that can do only what uvicorn itself needs, or its tests."""
+
+    def __init__(self) -> None:
+        transport = FakeTransport()
+        for name in "write", "close", "is_closing", "pause_reading", "resume_reading":
+            setattr(self, name, getattr(transport, name))
+        self.get_extra_info = transport.get_extra_info
+        self.set_write_buffer_limits = transport.set_write_buffer_limits
+
+
+def connected(cls: Any, app: Any = never_run, *, to: Any = None) -> tuple[Any, Any]:
     """Return a protocol of uvicorn's as its HTTP protocol leaves it, and its transport."""
     config = Config(app, log_config=None, lifespan="off")
     config.load()
     protocol = cls(config=config, server_state=ServerState(), app_state={})
-    transport = FakeTransport()
+    transport = to or FakeTransport()
     transport.protocol = protocol
     protocol.connection_made(transport)
     return protocol, transport
@@ -585,44 +597,122 @@ class TestAttach:
     @in_no_time
     async def test_to_one_of_uvicorns_own(self, original: Any, module: Any) -> None:
         protocol, _ = connected(original)
-        protocol.scope = {}
         assert attach(protocol, unused, unused) is not None
         assert type(protocol) is module.KeepaliveProtocol
 
     @in_no_time
     async def test_a_second_time(self, original: Any, module: Any) -> None:
         protocol, _ = connected(original)
-        protocol.scope = {}
         attach(protocol, unused, unused)
         extension = protocol.extension
         assert attach(protocol, unused, unused) is not None
         assert protocol.extension is extension
 
     @in_no_time
-    async def test_declines_if_an_attribute_is_missing(self, original: Any, module: Any) -> None:
+    async def test_every_attribute_counts(
+        self, original: Any, module: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         protocol, transport = connected(original)
-        assert not hasattr(protocol, "scope")  # as it has not been asked for anything yet
+        cls = module.KeepaliveProtocol
+        assert "transport" in cls.touched
+        monkeypatch.setattr(cls, "touched", (*cls.touched, "renamed"))
+        assert attach(protocol, unused, unused) is None
+        assert type(protocol) is original
+        assert protocol.transport is transport
+        protocol.renamed = None
+        assert attach(protocol, unused, unused) is not None
+
+    @pytest.mark.parametrize("way", ["arguments", "awaited"])
+    @in_no_time
+    async def test_declines_if_a_method_is_called_in_another_way(
+        self, original: Any, module: Any, way: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        async def awaited(self: Any) -> None:
+            raise AssertionError("never called")
+
+        def arguments(self: Any, now: float) -> None:
+            raise AssertionError("never called")
+
+        def wrapper(*args: Any, **kwargs: Any) -> None:
+            raise AssertionError("never called")
+
+        monkeypatch.setattr(original, "eof_received", wrapper)  # as instrumentation may do
+        monkeypatch.setattr(original, "shutdown", {"arguments": arguments, "awaited": awaited}[way])
+        protocol, _ = connected(original)
+        shared._changed.cache_clear()
+        try:
+            assert shared.extend(protocol, module.KeepaliveProtocol) == ["shutdown"]
+            assert attach(protocol, unused, unused) is None
+        finally:
+            shared._changed.cache_clear()
+
+    @pytest.mark.parametrize("explicit", [False, True])
+    @in_no_time
+    async def test_declines_a_transport_that_lacks_a_method(
+        self, original: Any, module: Any, explicit: bool
+    ) -> None:
+        """As uvicorn's own tests have one."""
+        transport = Bare()
+        protocol, _ = connected(module.KeepaliveProtocol if explicit else original, to=transport)
         assert attach(protocol, unused, unused) is None
         assert type(protocol) is original
         assert protocol.transport is transport
 
     @in_no_time
-    async def test_every_attribute_counts(
-        self, original: Any, module: Any, monkeypatch: pytest.MonkeyPatch
+    async def test_declines_a_transport_that_only_inherits_a_method(
+        self, original: Any, module: Any
     ) -> None:
+        class Mock(FakeTransport):
+            abort = asyncio.Transport.abort
+
+        protocol, _ = connected(original, to=Mock())
+        assert shared.extend(protocol, module.KeepaliveProtocol) == ["transport.abort"]
+
+    @in_no_time
+    async def test_declines_what_is_no_event_loop(self, original: Any, module: Any) -> None:
         protocol, _ = connected(original)
-        protocol.scope = {}
-        monkeypatch.setattr(module, "TOUCHED", (*module.TOUCHED, "renamed"))
-        assert attach(protocol, unused, unused) is None
-        protocol.renamed = None
-        assert attach(protocol, unused, unused) is not None
+        protocol.loop = object()
+        assert shared.extend(protocol, module.KeepaliveProtocol) == ["loop"]
+
+    @in_no_time
+    async def test_explicitly_what_does_not_fit_works_as_its_base(
+        self,
+        original: Any,
+        module: Any,
+        monkeypatch: pytest.MonkeyPatch,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        async def echo(scope: Any, receive: Any, send: Any) -> None:
+            extensions.append(list(scope["extensions"]))
+            await receive()
+            await send({"type": "websocket.accept"})
+            await send({"type": "websocket.send", "text": (await receive())["text"]})
+
+        extensions: list[list[str]] = []
+        cls = module.KeepaliveProtocol
+        monkeypatch.setattr(cls, "touched", (*cls.touched, "renamed"))
+        for _ in range(2):
+            protocol, transport = connected(cls, echo)
+            protocol.data_received(HANDSHAKE)
+            await ticks(20)
+            before = len(transport.written)
+            protocol.data_received(frame(TEXT, b"hello"))
+            await ticks(20)
+            assert transport.written[before:].startswith(b"\x81\x05hello")
+            assert type(protocol) is original
+            protocol.connection_lost(None)
+            await ticks(20)
+        assert extensions == [["websocket.http.response"]] * 2
+        [warning] = caplog.messages
+        assert f"--ws {module.__name__}:KeepaliveProtocol works as uvicorn's own class" in warning
+        assert f"uvicorn {uvicorn.__version__} is not as" in warning
+        assert "(renamed)" in warning
 
     @in_no_time
     async def test_declines_a_subclass(self, original: Any, module: Any) -> None:
         """It may have changed what the module rests on."""
         mine = type("Mine", (original,), {})
         protocol, _ = connected(mine)
-        protocol.scope = {}
         assert attach(protocol, unused, unused) is None
         assert type(protocol) is mine
 
@@ -632,7 +722,6 @@ class TestAttach:
     ) -> None:
         """A version of uvicorn, or of the library beneath it, that has moved things."""
         protocol, _ = connected(original)
-        protocol.scope = {}
         monkeypatch.setitem(sys.modules, module.__name__, None)
         _module.cache_clear()
         try:
@@ -748,7 +837,6 @@ class TestExtend:
     @in_no_time
     async def test_found_from_either_call(self, hidden: str) -> None:
         protocol, _ = connected(WebSocketsSansIOProtocol)
-        protocol.scope = {}
         calls = {"receive": protocol.receive, "send": protocol.send, hidden: unused}
         server = extend({"type": "websocket"}, **calls)
         assert not isinstance(server, str)

@@ -16,6 +16,7 @@ from types import ModuleType
 from typing import Any
 
 from ...extension import Receive, Send, Server
+from . import shared
 
 MODULES = {
     "uvicorn.protocols.websockets.websockets_sansio_impl": "sansio",
@@ -34,17 +35,19 @@ def attach(protocol: Any, receive: Receive, send: Send) -> Server | None:
         send: Where the application's own events go.
 
     Returns:
-        What speaks the extension, or `None` if the protocol is not one of uvicorn's three or its
-        inside is not what is expected: its own type changed by a subclass, or attributes missing.
+        What speaks the extension, or `None` if the protocol is not one of uvicorn's three, or its
+        inside or its surroundings are not what is expected.
     """
-    module = _module(type(protocol).__module__)
+    own_class = type(protocol)
+    module = _module(own_class.__module__)
     if module is None:
         return None
-    if type(protocol) is not module.KeepaliveProtocol:
-        if not all(hasattr(protocol, name) for name in module.TOUCHED):
+    cls = module.KeepaliveProtocol
+    if own_class is cls.original:
+        if shared.extend(protocol, cls):
             return None
-        protocol.__class__ = module.KeepaliveProtocol
-        protocol.extend()
+    elif own_class is not cls:
+        return None  # a subclass may have changed anything
     extension = protocol.extension
     is_direct = all(getattr(call, "__self__", None) is protocol for call in (receive, send))
     own = protocol.own_receive() if is_direct else None

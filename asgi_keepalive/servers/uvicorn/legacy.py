@@ -41,6 +41,7 @@ TURN = 64
 class KeepaliveProtocol(shared.extended(WebSocketProtocol)):  # type: ignore[misc]
     """Serves the `websocket.ping` extension, which `docs/extension.md` specifies."""
 
+    touched = TOUCHED
     _behind = False
     _in_turn = 0
     _drain_waiter: asyncio.Future[None] | None
@@ -72,8 +73,8 @@ class KeepaliveProtocol(shared.extended(WebSocketProtocol)):  # type: ignore[mis
         return 0 if behind and self.state is State.OPEN else len(self.messages) + 1
 
     @max_queue.setter
-    def max_queue(self, value: int) -> None:
-        pass
+    def max_queue(self, value: int | None) -> None:
+        self.__dict__["max_queue"] = value  # for the original, should this class not fit it
 
     def _is_behind(self) -> bool:
         """Whether too much is unread."""
@@ -86,11 +87,11 @@ class KeepaliveProtocol(shared.extended(WebSocketProtocol)):  # type: ignore[mis
 
     # Once the application has closed nothing may keep the peer's answer from being read.
 
-    async def write_close_frame(self, *args: Any) -> None:
+    async def write_close_frame(self, close: Any, data: Any = None) -> None:
         waiter, self._put_message_waiter = self._put_message_waiter, None
         if waiter is not None:
             waiter.set_result(None)
-        await super().write_close_frame(*args)
+        await super().write_close_frame(close, data)
 
     async def read_message(self) -> Any:
         message = await super().read_message()

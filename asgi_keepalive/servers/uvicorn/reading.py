@@ -30,6 +30,7 @@ TOUCHED = (
     "handshake_complete",
     "queue",
     "read_paused",
+    "send",
     "start_keepalive",
     "writable",
 )

@@ -39,6 +39,7 @@ FRAGMENTS = 1024
 class KeepaliveProtocol(reading_ahead(WebSocketsSansIOProtocol)):  # type: ignore[misc]
     """Serves the `websocket.ping` extension, which `docs/extension.md` specifies."""
 
+    touched = TOUCHED
     frames: list[bytes]
     _joined = 0  # of them, from many fragments each
 

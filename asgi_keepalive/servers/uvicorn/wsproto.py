@@ -13,6 +13,8 @@ __all__ = ["TOUCHED", "KeepaliveProtocol"]
 class KeepaliveProtocol(reading_ahead(WSProtocol)):  # type: ignore[misc]
     """Serves the `websocket.ping` extension, which `docs/extension.md` specifies."""
 
+    touched = TOUCHED
+
     def handle_ping(self, event: Ping) -> None:
         if self.is_established():
             self.answer_ping(self.conn.send(event.response()))
