@@ -15,6 +15,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import pytest
+
+from asgi_keepalive.servers import closing
+
+LOOK = 2 * closing.FIRST_LOOK
+"""Seconds that pass at most, here, until the end of a closing connection is seen."""
+
+LAST_LOOK = 2 * LOOK
+"""So many seconds later all ends have been seen, and a test may end its server's event loop."""
+
 
 class Server(ABC):
     """Serves an application on a free port."""
@@ -33,6 +43,7 @@ class Server(ABC):
         async def serve() -> None:
             self.loop = asyncio.get_running_loop()
             await self.serve()
+            await asyncio.sleep(LAST_LOOK)
 
         with asyncio.Runner(loop_factory=self._loop_factory) as runner:
             runner.run(serve())
@@ -91,17 +102,19 @@ def running(server: Server) -> Iterator[Server]:
         logger.addHandler(handler)
     level = loggers[0].level
     loggers[0].setLevel(logging.DEBUG)
-    server.thread.start()
-    wait_until(server.is_up)
-    try:
-        yield server
-    finally:
-        if server.thread.is_alive():
-            server.stop()
-        server.socket.close()
-        for logger in loggers:
-            logger.removeHandler(handler)
-        loggers[0].setLevel(level)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(closing, "LONGEST_WAIT", LOOK)
+        server.thread.start()
+        wait_until(server.is_up)
+        try:
+            yield server
+        finally:
+            if server.thread.is_alive():
+                server.stop()
+            server.socket.close()
+            for logger in loggers:
+                logger.removeHandler(handler)
+            loggers[0].setLevel(level)
 
 
 def wait_until(condition: Callable[[], Any], timeout: float = 10) -> None:

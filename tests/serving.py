@@ -17,9 +17,8 @@ from twisted.internet.asyncioreactor import AsyncioSelectorReactor
 from twisted.logger import LogEvent, formatEvent, globalLogPublisher
 
 from asgi_keepalive.extension import Application
-from asgi_keepalive.servers.closing import POLL
 
-from .server import Server
+from .server import LAST_LOOK, Server
 
 APPLICATION_FAILED = (
     "Exception in ASGI application",
@@ -97,7 +96,6 @@ class Hypercorn(Server):
 
         app: Any = self._app
         await hypercorn.asyncio.serve(app, self.config, shutdown_trigger=until_exit)
-        await asyncio.sleep(2 * POLL)  # what looks for the end of a connection has to see it
 
     def exit(self) -> None:
         self.run(self._exit.set)
@@ -198,7 +196,7 @@ class Daphne(Server):
                 reader.connectionLost(None)
             for task in (tasks := asyncio.all_tasks(self.loop)):
                 task.cancel()
-            rest = asyncio.gather(asyncio.sleep(3 * POLL), *tasks, return_exceptions=True)
+            rest = asyncio.gather(asyncio.sleep(LAST_LOOK), *tasks, return_exceptions=True)
             self.loop.run_until_complete(rest)
             self.loop.close()
 

@@ -19,8 +19,11 @@ from typing import Any
 
 from .kernel import duplicate, reset_on_close, unacknowledged
 
-POLL = 0.02
-"""Seconds from one look at what a peer has acknowledged to the next."""
+FIRST_LOOK = 0.02
+"""Seconds until the first look at what a peer has acknowledged; each wait is twice the last."""
+
+LONGEST_WAIT = 0.5
+"""But not longer than this, in seconds: thousands of connections may be closing at once."""
 
 
 class BoundedTransport:
@@ -45,6 +48,7 @@ class BoundedTransport:
         "_lingering",
         "_loop",
         "_lost",
+        "_next_look",
         "_on_closing",
         "_on_end",
         "_poll_timer",
@@ -74,6 +78,7 @@ class BoundedTransport:
         self._on_end = on_end
         self._abort_timer: asyncio.TimerHandle | None = None
         self._poll_timer: asyncio.TimerHandle | None = None
+        self._next_look = FIRST_LOOK
         self._deadline = inf
         self._duplicate: socket.socket | None = None
         self._closing = False
@@ -125,7 +130,8 @@ class BoundedTransport:
                 self._transport.close()
                 return
         if self._must_wait():
-            self._poll_timer = self._loop.call_later(POLL, self._go_on)
+            self._poll_timer = self._loop.call_later(self._next_look, self._go_on)
+            self._next_look = min(2 * self._next_look, LONGEST_WAIT)
         elif not self._lingering:
             self._transport.close()
 
@@ -142,6 +148,7 @@ class BoundedTransport:
         """Do not linger; return whether the connection is closing at all."""
         self._lingering = False
         if self._closing and self._transport.can_write_eof():
+            self._next_look = FIRST_LOOK
             self._go_on()
         return self.is_closing()
 
@@ -222,16 +229,20 @@ class _Discard(asyncio.Protocol):
 
 
 def close_once_acknowledged(
-    sock: socket.socket, loop: asyncio.AbstractEventLoop, deadline: float
+    sock: socket.socket,
+    loop: asyncio.AbstractEventLoop,
+    deadline: float,
+    next_look: float = FIRST_LOOK,
 ) -> None:
     """Close a socket when the peer has acknowledged everything; at the deadline with RST."""
-    overdue = loop.time() >= deadline
-    if overdue:
+    left = deadline - loop.time()
+    if left <= 0:
         reset_on_close(sock)
-    if overdue or not unacknowledged(sock):
+    if left <= 0 or not unacknowledged(sock):
         sock.close()
-    else:
-        loop.call_later(POLL, close_once_acknowledged, sock, loop, deadline)
+        return
+    slower = min(2 * next_look, LONGEST_WAIT)
+    loop.call_later(min(next_look, left), close_once_acknowledged, sock, loop, deadline, slower)
 
 
 def _ignore(*args: object) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import socket
 import struct
 import sys
@@ -13,6 +12,9 @@ if sys.platform == "linux":
     import fcntl
     import termios
 
+GONE = OSError, ValueError
+"""What the use of a socket raises that is closed; uvloop's have a negative descriptor then."""
+
 TCP_CLOSE = 7
 """The state of a connection of which nothing is left, for Linux (`linux/tcp_states.h`)."""
 
@@ -21,14 +23,14 @@ def unacknowledged(sock: socket.socket | None) -> int:
     """Return how many written bytes the peer may yet acknowledge, 0 where that is unknown."""
     if sys.platform != "linux" or sock is None:
         return 0
-    with contextlib.suppress(OSError):  # it is not TCP
+    with contextlib.suppress(*GONE):  # it is not TCP, or is closed already
         [state] = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)
         if state == TCP_CLOSE:
             return 0  # the peer has reset it; the size below is what it was before that
     size = array("i", [0])
     try:
         fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, size)
-    except (OSError, ValueError):  # it is closed already
+    except GONE:
         return 0
     return size[0]
 
@@ -48,7 +50,7 @@ def traffic(sock: socket.socket | None) -> tuple[int | None, float | None]:
     try:
         info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, TCP_INFO.size)
         quiet, unsent = TCP_INFO.unpack(info)
-    except (OSError, ValueError, struct.error):  # it is closed, not TCP, or an older Linux
+    except (*GONE, struct.error):  # or it is not TCP, or this is an older Linux
         return None, None
     return unsent, quiet / 1000
 
@@ -58,8 +60,8 @@ def duplicate(sock: socket.socket | None) -> socket.socket | None:
     if sock is None:
         return None
     try:
-        return socket.socket(fileno=os.dup(sock.fileno()))
-    except OSError:  # it is closed already, or there are too many descriptors
+        return sock.dup()
+    except GONE:  # or there are too many descriptors
         return None
 
 
@@ -67,5 +69,5 @@ def reset_on_close(sock: socket.socket | None) -> None:
     """Let the kernel drop unsent data when the socket is closed, rather than keep trying."""
     if sock is None:
         return
-    with contextlib.suppress(OSError):  # it is closed already
+    with contextlib.suppress(*GONE):
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
