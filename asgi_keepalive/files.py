@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+from collections.abc import Iterator
 from importlib.resources import files as resources
 from typing import NamedTuple
 
@@ -70,9 +71,33 @@ class Files:
 
 
 def path(scope: Scope) -> str:
-    """Return the path below where the application is mounted."""
-    found: str = scope["path"].removeprefix(scope.get("root_path", ""))
-    return found
+    """Return the path below where the application is mounted: nothing, or from a slash on."""
+    whole: str = scope["path"]
+    below = whole
+    for mount in _mounts(scope.get("root_path") or ""):
+        if whole.startswith(f"{mount}/") or whole == mount.rstrip("/"):
+            below = whole[len(mount) :]
+            break
+    raw: bytes = (scope.get("raw_path") or b"").partition(b"?")[0]
+    if not raw:
+        return below
+    # The client alone knows whether a slash ends its URL: Litestar ends each path below a mount
+    # with one.
+    return below or "/" if raw.endswith(b"/") else below.removesuffix("/")
+
+
+def _mounts(root_path: str) -> Iterator[str]:
+    """Yield what a path may begin with, the longest first.
+
+    By the specification that is the whole of `root_path`. Where a proxy has taken off what stands
+    before the application it is the end of it, the mounts in the application; and nothing where
+    those take off their own, as in Litestar and in older versions of Starlette. A slash that ends
+    one may be the one that the path goes on with.
+    """
+    for whole in root_path, root_path.replace("//", "/").rstrip("/"):
+        yield whole
+        yield from (whole[start:] for start, it in enumerate(whole) if it == "/")
+    yield ""
 
 
 async def refused(scope: Scope, send: Send) -> bool:

@@ -16,6 +16,7 @@ import re
 import sys
 from collections.abc import AsyncIterator, Iterable
 from typing import Any
+from urllib.parse import quote
 
 from ..extension import Receive, Scope, Send
 from ..files import Files, path, refused, respond
@@ -44,8 +45,7 @@ class Dashboard:
             return
         asked = path(scope)
         if not asked:  # what the page asks for is relative to it
-            name = scope.get("root_path", "").rpartition("/")[2]
-            await respond(scope, send, 307, [(b"location", f"{name}/".encode())])
+            await respond(scope, send, 307, [(b"location", _name(scope) + b"/")])
         elif asked == "/connections.json":
             await self._tell(scope, send)
         elif asked == "/":
@@ -84,6 +84,14 @@ class Dashboard:
             before = b", "
             await asyncio.sleep(0)
         yield b"]}" if end > offset else before + b"]}"
+
+
+def _name(scope: Scope) -> bytes:
+    """Return the last segment of the URL, of which no proxy takes anything off."""
+    mounted = scope["path"] or scope.get("root_path") or ""
+    raw: bytes = scope.get("raw_path") or quote(mounted).encode()
+    # Quoted, for a colon would make a scheme of what stands before it.
+    return quote(raw.partition(b"?")[0].rpartition(b"/")[2], safe="%").encode()
 
 
 def _rows(connections: Iterable[LiveConnection]) -> bytes:
