@@ -20,6 +20,16 @@ MEDIA_TYPES = {
 
 Headers = list[tuple[bytes, bytes]]
 
+PROTECTION = (
+    (
+        b"content-security-policy",
+        b"default-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'none'; "
+        b"frame-ancestors 'none'",
+    ),
+    (b"x-content-type-options", b"nosniff"),
+)
+"""The headers of every response: nothing else is loaded, framed or taken for another type."""
+
 
 class File(NamedTuple):
     """What is served, with its entity tag (RFC 9110 8.8.3)."""
@@ -52,7 +62,7 @@ class Files:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer GET and HEAD; with 304 if the client has it."""
-        if await refused(scope, send):
+        if await refused(scope, receive, send):
             return
         file = self._files.get(path(scope))
         if file is None:
@@ -62,11 +72,7 @@ class Files:
         if _has(scope, file.tag):
             await respond(scope, send, 304, headers)
             return
-        headers += [
-            (b"content-type", file.media_type),
-            (b"content-security-policy", b"default-src 'self'; img-src 'self' data:"),
-            (b"x-content-type-options", b"nosniff"),
-        ]
+        headers.append((b"content-type", file.media_type))
         await respond(scope, send, 200, headers, file.body)
 
 
@@ -100,18 +106,34 @@ def _mounts(root_path: str) -> Iterator[str]:
     yield ""
 
 
-async def refused(scope: Scope, send: Send) -> bool:
-    """Refuse what is neither GET nor HEAD; return whether it has been.
+async def refused(scope: Scope, receive: Receive, send: Send) -> bool:
+    """Refuse what is neither GET nor HEAD, and a WebSocket; return whether nothing is left to do.
+
+    A server that starts and ends is told that this is ready for it.
 
     Raises:
-        ValueError: It is not even HTTP.
+        ValueError: The scope is of a type that ASGI does not know.
     """
-    if scope["type"] != "http":
-        raise ValueError(f"this is served over http, not {scope['type']}")
-    if scope["method"] in {"GET", "HEAD"}:
+    kind = scope["type"]
+    if kind == "websocket":
+        await send({"type": "websocket.close"})  # before accept: 403
+    elif kind == "lifespan":
+        for _ in "startup", "shutdown":
+            event = await receive()
+            await send({"type": f"{event['type']}.complete"})
+    elif kind != "http":
+        raise ValueError(f"this is served over http, not {kind}")
+    elif scope["method"] in {"GET", "HEAD"}:
         return False
-    await respond(scope, send, 405, [(b"allow", b"GET, HEAD")])
+    else:
+        await respond(scope, send, 405, [(b"allow", b"GET, HEAD")])
     return True
+
+
+async def begin(send: Send, status: int, headers: Headers) -> None:
+    """Send the beginning of a response."""
+    headers = [*headers, *PROTECTION]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
 
 
 async def respond(
@@ -121,7 +143,7 @@ async def respond(
     headers = list(headers or ())
     if status != 304:
         headers.append((b"content-length", str(len(body)).encode()))
-    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await begin(send, status, headers)
     if scope["method"] == "HEAD":
         body = b""
     await send({"type": "http.response.body", "body": body})

@@ -347,5 +347,3 @@ class TestFiles:
         await asgi_keepalive.browser.files({**scope, "method": "HEAD"}, None, send)  # type: ignore[arg-type]
         assert sent[2] == sent[0]
         assert sent[3] == {"type": "http.response.body", "body": b""}
-        with pytest.raises(ValueError, match="not websocket"):
-            await asgi_keepalive.browser.files({"type": "websocket"}, None, send)  # type: ignore[arg-type]

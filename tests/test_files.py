@@ -1,4 +1,4 @@
-"""What is served as files and as a page, wherever it is mounted."""
+"""What is served as files and as a page, wherever it is mounted and whoever asks."""
 
 from __future__ import annotations
 
@@ -15,12 +15,15 @@ from hypercorn.middleware import DispatcherMiddleware
 from litestar import Litestar, asgi
 from starlette.applications import Starlette
 from starlette.routing import Mount
+from starlette.testclient import TestClient
 
 import asgi_keepalive.browser
 from asgi_keepalive.dashboard import Dashboard
-from asgi_keepalive.files import path
+from asgi_keepalive.files import PROTECTION, path
 from asgi_keepalive.observers.live import LiveConnections
 
+from .client import Client
+from .conftest import Serve
 from .fake_loop import in_no_time
 from .server import running
 from .serving import serving
@@ -226,3 +229,42 @@ async def test_redirect_stays_where_it_is(scope: dict[str, Any], location: bytes
     await DASHBOARD({"type": "http", "method": "GET", **scope}, None, send)  # type: ignore[arg-type]
     assert sent[0]["status"] == 307
     assert (b"location", location) in sent[0]["headers"]
+
+
+@pytest.mark.parametrize("app", APPLICATIONS)
+def test_websocket_is_refused(serve: Serve, app: Any) -> None:
+    """And nothing is logged, which `serve` sees to."""
+    server = serve(app)
+    for asked in "/", "/keepalive.js", "/connections.json", "":
+        with Client(server.port, path=asked or "/x") as client:
+            assert " 403 " in client.response()
+
+
+@pytest.mark.parametrize("app", APPLICATIONS)
+def test_lifespan(app: Any) -> None:
+    with TestClient(app) as client:
+        assert client.get("/none").status_code == 404
+
+
+@pytest.mark.parametrize("app", APPLICATIONS)
+@in_no_time
+async def test_unknown_type(app: Any) -> None:
+    with pytest.raises(ValueError, match="this is served over http, not other"):
+        await app({"type": "other"}, None, None)
+
+
+@pytest.mark.parametrize("app", APPLICATIONS)
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "OPTIONS"])
+@pytest.mark.parametrize(
+    "asked",
+    [
+        *("/", "/none", "/keepalive.js", "/dashboard.js", "/connections.json"),
+        "/connections.json?x",
+    ],
+)
+def test_every_response_is_protected(app: Any, method: str, asked: str) -> None:
+    headers = TestClient(app).request(method, asked, headers={"if-none-match": "*"}).headers
+    for name, value in PROTECTION:
+        assert headers[name.decode()] == value.decode()
+    assert headers["x-content-type-options"] == "nosniff"
+    assert headers["content-security-policy"].endswith("frame-ancestors 'none'")

@@ -19,7 +19,7 @@ from typing import Any
 from urllib.parse import quote
 
 from ..extension import Receive, Scope, Send
-from ..files import Files, path, refused, respond
+from ..files import Files, begin, path, refused, respond
 from ..observers.live import LiveConnection, LiveConnections
 
 PIECE = 100
@@ -41,7 +41,7 @@ class Dashboard:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer GET and HEAD."""
-        if await refused(scope, send):
+        if await refused(scope, receive, send):
             return
         asked = path(scope)
         if not asked:  # what the page asks for is relative to it
@@ -59,7 +59,7 @@ class Dashboard:
             await respond(scope, send, 400)
             return
         headers = [(b"content-type", b"application/json"), (b"cache-control", b"no-store")]
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await begin(send, 200, headers)
         if scope["method"] != "HEAD":
             async for piece in self._pieces(*window):
                 await send({"type": "http.response.body", "body": piece, "more_body": True})
