@@ -12,16 +12,34 @@ from .verdict import Verdict
 logger = logging.getLogger("asgi_keepalive")
 
 
+LONGEST = 200
+"""So many characters of what a client has chosen are logged or kept."""
+
+
+def cut(text: str) -> str:
+    """Return the text, without its end if it is too long."""
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 3]}..."
+
+
 def client(scope: Scope) -> str:
-    """Return the address of a connection's client."""
+    """Return the address of a connection's client, which a proxy's header may have told."""
     address = scope.get("client")
-    return "{}:{}".format(*address) if address else "unknown client"
+    return _quoted("{}:{}".format(*address), ":[]%") if address else "unknown client"
+
+
+def path(scope: Scope) -> str:
+    """Return a connection's path, as it is but for its length."""
+    return cut(scope.get("path", ""))
 
 
 def name(scope: Scope) -> str:
     """Return a connection's client address and path."""
-    # Quoted, for a path cannot then forge a line of the log.
-    return f"{client(scope)} {quote(scope.get('path', ''))}"
+    return f"{client(scope)} {_quoted(scope.get('path', ''), '/')}"
+
+
+def _quoted(text: str, safe: str) -> str:
+    """Return the text so that it cannot forge a line of the log, nor fill it."""
+    return cut(quote(text, safe, errors="backslashreplace"))
 
 
 def timed_out(scope: Scope, verdict: Verdict, latency: float | None) -> None:
@@ -44,7 +62,7 @@ def timed_out(scope: Scope, verdict: Verdict, latency: float | None) -> None:
         extra={
             "keepalive": {
                 "client": client(scope),
-                "path": scope.get("path", ""),
+                "path": path(scope),
                 "latency": latency,
                 **dataclasses.asdict(verdict),
             }

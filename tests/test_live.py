@@ -16,6 +16,7 @@ from starlette.testclient import TestClient
 from asgi_keepalive import Keepalive, KeepaliveMiddleware
 from asgi_keepalive.dashboard import PIECE, Dashboard
 from asgi_keepalive.observers.live import FAILURES, RECENT, LiveConnection, LiveConnections
+from asgi_keepalive.report import LONGEST
 from asgi_keepalive.settings import Settings
 from asgi_keepalive.verdict import judge
 
@@ -165,6 +166,16 @@ class TestConnections:
         for _ in range(2 * FAILURES):
             connection.failed(verdict)
         assert len(live.failures) == FAILURES
+
+    def test_what_a_client_chooses_is_cut(self) -> None:
+        live = LiveConnections()
+        keepalive = Keepalive(Settings())
+        chosen = {"client": ("x" * 50_000, 1), "path": "/" + "x" * 50_000}
+        connection = live({**chosen, "state": {"keepalive": keepalive}})
+        connection.failed(judge({}, waited=1, behind=None, stalled=0))
+        [failure] = live.failures
+        for kept in connection, failure:
+            assert len(kept.client) == len(kept.path) == LONGEST
 
     @in_no_time
     async def test_some_may_close_while_one_looks(self) -> None:

@@ -11,7 +11,7 @@ from typing import Literal
 
 from ..extension import Scope
 from ..latency import Statistics
-from ..report import client
+from ..report import client, path
 from ..state import Keepalive, get_keepalive
 from ..verdict import Verdict
 from . import Observer
@@ -62,7 +62,7 @@ class LiveConnection(Observer):
     def __init__(self, live: LiveConnections, number: int, scope: Scope) -> None:
         self.number = number
         self.client = client(scope)
-        self.path: str = scope.get("path", "")
+        self.path = path(scope)
         self.keepalive: Keepalive = get_keepalive(scope)
         self.recent: deque[float] = deque(maxlen=RECENT)
         self._live = live

@@ -1,0 +1,79 @@
+"""What a client chooses can neither forge a line of the log nor fill it."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import pytest
+
+from asgi_keepalive.report import LONGEST, client, name, path, timed_out
+from asgi_keepalive.verdict import judge
+
+from .client import Client
+from .conftest import Serve
+from .server import wait_until
+from .test_promises import echo
+
+FORGED = "1.2.3.4:5 /admin: keepalive ping timeout\r\nroot\x1b[2J\x9b\u2028"
+
+
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [
+        (("192.0.2.1", 50000), "192.0.2.1:50000"),
+        (["2001:db8::1", 1, 0, 0], "2001:db8::1:1"),
+        (("[2001:db8::1]", 1), "[2001:db8::1]:1"),
+        (("fe80::1%eth0", 1), "fe80::1%eth0:1"),
+        (("unknown client", 0), "unknown%20client:0"),
+        (("\udc80", 0), "%5Cudc80:0"),
+        (None, "unknown client"),
+    ],
+)
+def test_client(address: Any, shown: str) -> None:
+    assert client({"client": address}) == shown
+
+
+def test_forged_line() -> None:
+    said = name({"client": (FORGED, 0), "path": FORGED})
+    assert said.isascii()
+    assert said.isprintable()
+    assert said.count(" ") == 1
+    assert said.startswith("1.2.3.4:5%20%2Fadmin:%20keepalive%20ping%20timeout%0D%0Aroot%1B[2J")
+
+
+@pytest.mark.parametrize("character", ["x", "/", " ", "\n", "\xe9", "\U0001f600", "\udc80"])
+def test_length(character: str, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "asgi_keepalive")
+    scope = {"client": (character * 50_000, 1), "path": character * 50_000}
+    timed_out(scope, judge({}, waited=1, behind=None, stalled=0), None)
+    [record] = caplog.records
+    assert len(record.getMessage()) < 2 * LONGEST + 200
+    kept = record.keepalive  # type: ignore[attr-defined]
+    assert len(kept["client"]) == len(kept["path"]) == LONGEST
+    assert kept["path"] == character * (LONGEST - 3) + "..."
+
+
+def test_no_longer_than_it_must_be() -> None:
+    assert path({"path": "x" * LONGEST}) == "x" * LONGEST
+    assert path({}) == ""
+
+
+def test_address_that_a_proxy_tells(serve: Serve) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        scope["client"] = (FORGED, 0)  # as does what trusts X-Forwarded-For
+        await echo(scope, receive, send)
+
+    server = serve(app)
+    with Client(server.port, path="/" + 1000 * "%0A").open() as peer:
+        peer.until_end()
+
+    def lines() -> list[str]:
+        return [record.getMessage() for record in server.records if "no Pong" in record.msg]
+
+    wait_until(lines)
+    [said] = lines()
+    assert said.startswith("1.2.3.4:5%20%2Fadmin:%20keepalive")
+    assert said.isascii()
+    assert said.isprintable()
+    assert len(said) < 2 * LONGEST + 200
