@@ -28,7 +28,7 @@ from .serving import serving
 from .test_promises import FAILED, accept, echo, freed
 
 VECTORS = json.loads((Path(__file__).parent / "browser" / "vectors.json").read_text())
-NONCE = "0123456789abcdef"
+NONCE = 2 * "0123456789abcdef"
 ASKING = f"/?a=1&asgi-keepalive={NONCE}&b"
 
 
@@ -83,7 +83,7 @@ class TestHeartbeats:
 
     def test_not_for_others(self, serve: Serve) -> None:
         server = serve(echo)
-        with Client(server.port, path="/?asgi-keepalive=short").open() as client:
+        with Client(server.port, path="/?asgi-keepalive=Chosen-by-a-link").open() as client:
             assert client.answer(1) == []
 
     def test_without_interval_one_says_so(self, serve: Serve) -> None:

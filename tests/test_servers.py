@@ -123,7 +123,7 @@ def test_server_without_pongs(command: list[str], advice: str) -> None:
             client.send(CLOSE, b"\x03\xe8")
             told = process.told()
             assert (told["code"], told["timed_out"]) == (1000, False)
-        nonce = "0123456789abcdef"
+        nonce = 2 * "0123456789abcdef"
         with Client(process.port, path=f"/receive?asgi-keepalive={nonce}").open() as client:
             for _ in range(3):  # a page is told all the same
                 told = json.loads(client.expect(TEXT).removeprefix(nonce.encode()))

@@ -10,8 +10,11 @@ import re
 from ..extension import Event, Receive, Scope, Send
 from ..state import Keepalive
 
-ASKS = re.compile(rb"asgi-keepalive=([A-Za-z0-9_-]{16,64})")
-"""The parameter of a query string that asks for heartbeats, with the nonce they begin with."""
+ASKS = re.compile(rb"asgi-keepalive=([0-9a-f]{32})")
+"""The parameter of a query string that asks for heartbeats, with the nonce they begin with.
+
+A link may ask in a page's stead, so a nonce has room for no words.
+"""
 
 
 def take_nonce(scope: Scope) -> tuple[str | None, Scope]:
