@@ -52,7 +52,7 @@ class KeepaliveMiddleware:
     ) -> None:
         # Not asgiref's guarantee_single_callable: it takes Starlette's endpoint classes for
         # ASGI 2 applications.
-        if getattr(app, "_asgi_double_callable", False):
+        if getattr(app, "_asgi_double_callable", False) is True:  # a mock has any attribute
             app = double_to_single_callable(app)  # type: ignore[no-untyped-call]
         self.app = app
         try:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import functools
 import socket
 import sys
 from collections.abc import Callable, Iterator
@@ -22,7 +21,7 @@ from uvicorn.server import ServerState
 from websockets.protocol import State
 
 from asgi_keepalive import KeepaliveMiddleware, get_keepalive
-from asgi_keepalive.servers import UNSUPPORTED, extend, granian, gunicorn
+from asgi_keepalive.servers import extend
 from asgi_keepalive.servers.closing import FIRST_LOOK, LONGEST_WAIT, BoundedTransport
 from asgi_keepalive.servers.kernel import duplicate, reset_on_close, traffic, unacknowledged
 from asgi_keepalive.servers.uvicorn import _module, attach, legacy, sansio, shared, wsproto
@@ -851,63 +850,3 @@ async def test_close_that_comes_with_a_ping_is_answered_though_its_pong_must_wai
     protocol.conn.send_close(1000)
     protocol.handle_ping()
     assert transport.written == b"\x88\x02\x03\xe8"
-
-
-class TestExtend:
-    @in_no_time
-    async def test_declared_by_the_server(self) -> None:
-        scope: Any = {"type": "websocket", "extensions": {"websocket.ping": {}}}
-        server = extend(scope, unused, unused)
-        assert not isinstance(server, str)
-        assert server[:2] == (unused, unused)
-        assert not server.ends_calls
-
-    @pytest.mark.parametrize("extensions", [{}, {"extensions": None}, {"extensions": {}}])
-    @in_no_time
-    async def test_unsupported(self, extensions: dict[str, Any]) -> None:
-        queue: asyncio.Queue[Any] = asyncio.Queue()
-        assert extend({"type": "websocket", **extensions}, unused, unused) == UNSUPPORTED
-        scope = {"type": "websocket", **extensions}
-        assert extend(scope, queue.get, queue.put) == UNSUPPORTED
-
-    @in_no_time
-    async def test_something_else_of_a_known_server(self) -> None:
-        """Only its WebSocket protocols are meant, not whatever else is bound to a `send`."""
-        state = ServerState()
-        scope: Any = {"type": "websocket"}
-        assert extend(scope, state.__init__, unused) == UNSUPPORTED  # type: ignore[misc]
-
-    @pytest.mark.parametrize("hidden", ["send", "receive"])
-    @in_no_time
-    async def test_found_from_either_call(self, hidden: str) -> None:
-        protocol, _ = connected(WebSocketsSansIOProtocol)
-        calls = {"receive": protocol.receive, "send": protocol.send, hidden: unused}
-        server = extend({"type": "websocket"}, **calls)
-        assert not isinstance(server, str)
-        assert server.send not in (unused, protocol.send)
-        assert server.receive == calls["receive"]
-        assert not server.ends_calls  # as what hides it may do anything
-        assert type(protocol) is sansio.KeepaliveProtocol
-
-    @in_no_time
-    async def test_package_of_the_users_that_is_named_like_a_helper_here(self) -> None:
-        wrapper = type("Wrapper", (), {"__module__": "closing", "send": unused})()
-        assert extend({"type": "websocket"}, unused, wrapper.send) == UNSUPPORTED
-
-    @pytest.mark.parametrize(
-        ("module", "advice"),
-        [
-            ("granian._granian", granian.ADVICE),
-            ("gunicorn.asgi.websocket", gunicorn.ADVICE),
-        ],
-        ids=["granian", "gunicorn"],
-    )
-    @in_no_time
-    async def test_server_that_gives_no_access_is_named(self, module: str, advice: str) -> None:
-        protocol: Any = type("Protocol", (), {"__module__": module, "call": unused})()
-        assert extend({"type": "websocket"}, protocol.call, protocol.call) == advice
-        assert extend({"type": "websocket"}, protocol.call, unused) == advice
-        partial = functools.partial(unused, protocol)
-        assert extend({"type": "websocket"}, unused, partial) == advice
-        scope: Any = {"type": "websocket", "extensions": {"websocket.ping": {}}}
-        assert not isinstance(extend(scope, protocol.call, protocol.call), str)

@@ -13,9 +13,8 @@ import asyncio
 import contextlib
 import functools
 import importlib
-import importlib.util
-from collections.abc import Iterator
-from types import FunctionType, ModuleType
+import logging
+from collections.abc import Callable
 from typing import Any
 
 from ..extension import (
@@ -30,6 +29,12 @@ from ..extension import (
     Traffic,
 )
 from ..stepping import run_at_once
+from .origins import modules, owners
+
+Attach = Callable[[Any, Receive, Send], Server | str | None]
+
+ADAPTERS = {"daphne", "granian", "gunicorn", "hypercorn", "uvicorn"}
+"""The servers that have a module here."""
 
 UNSUPPORTED = (
     "this server gives no access to Ping and Pong frames, or something between it and "
@@ -37,40 +42,31 @@ UNSUPPORTED = (
     "uvicorn with --ws asgi_keepalive.servers.uvicorn.sansio:KeepaliveProtocol"
 )
 
+OURS = __name__.partition(".")[0]
+"""The package of the classes that uvicorn can be started with."""
+
+logger = logging.getLogger(OURS)
+
 
 def extend(scope: Scope, receive: Receive, send: Send) -> Server | str:
     """Return what speaks the extension, or else why nothing does and what the user can do.
 
-    What is found from `send` or `receive` is preferred to the `send` of a server that declares
-    the extension itself, as nothing in between can delay it or drop its events.
+    A server that declares the extension itself is left alone by the adapters here. But where it
+    is a class of ours that declares it, and can be found, nothing in between can delay what its
+    adapter does.
     """
-    advice = ""
-    for owner, package in _origins(send, receive):
-        adapter = _adapter(package)
-        attached: Server | str | None = adapter.attach(owner, receive, send) if adapter else None
-        if isinstance(attached, Server):
-            return attached
-        advice = advice or attached or ""
-    if EXTENSION in (scope.get("extensions") or {}):
-        return declared(scope, receive, send)
-    return advice or UNSUPPORTED
-
-
-def _origins(*calls: Any) -> Iterator[tuple[Any, str]]:
-    """Yield what callables are made of, with the names of the packages that define it."""
-    for call in calls:
-        if isinstance(call, functools.partial):
-            yield from _origins(call.func)
-            owners = call.args
-        else:
-            owners = (getattr(call, "__self__", call),)
-        for owner in owners:
-            if isinstance(owner, FunctionType):
-                modules = [owner.__module__]
-            else:
-                modules = [cls.__module__ for cls in type(owner).__mro__]
-            for module in modules:
-                yield owner, module.partition(".")[0]
+    is_declared = EXTENSION in (scope.get("extensions") or {})
+    declined = ""
+    for owner in owners(send, receive):
+        packages = {module.partition(".")[0] for module in modules(owner)}
+        if is_declared and OURS not in packages:
+            continue
+        for package in packages & ADAPTERS:
+            attached = _attach(package, owner, receive, send)
+            if isinstance(attached, Server):
+                return attached
+            declined = declined or attached or ""
+    return declared(scope, receive, send) if is_declared else declined or UNSUPPORTED
 
 
 def declared(scope: Scope, receive: Receive, send: Send) -> Server:
@@ -100,11 +96,23 @@ def declared(scope: Scope, receive: Receive, send: Send) -> Server:
     return Server(receive, send, send, ping, fail, traffic)
 
 
-@functools.cache
-def _adapter(package: str) -> ModuleType | None:
-    """Return the module here that is named after the package that defines a server's class."""
-    name = f"{__name__}.{package}"
-    if importlib.util.find_spec(name) is None:
+def _attach(package: str, owner: Any, receive: Receive, send: Send) -> Server | str | None:
+    """Let the adapter of a server make a connection speak the extension, if it can."""
+    # Nothing that it uses of a server's inside is documented. Whatever that has become, the
+    # application shall run.
+    try:
+        return _adapter(package)(owner, receive, send)
+    except Exception:
+        logger.debug("%s is not as expected", package, exc_info=True)
         return None
-    module = importlib.import_module(name)
-    return module if hasattr(module, "attach") else None
+
+
+@functools.cache
+def _adapter(package: str) -> Attach:
+    """Return `attach` of the module here that is named after a server's package."""
+    try:
+        attach: Attach = importlib.import_module(f"{__name__}.{package}").attach
+    except Exception:  # something that it imports is not where it was, and will not be
+        logger.debug("%s is not as expected", package, exc_info=True)
+        return lambda owner, receive, send: None
+    return attach

@@ -1,0 +1,44 @@
+"""From what an application is given to the objects that it was made of, and their modules.
+
+What stands between a server and the middleware may be anything: mocks, proxies that answer to
+every name or raise for it, partials of partials. None of them may make this raise or take long.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from collections.abc import Iterator
+from itertools import islice
+from types import FunctionType
+from typing import Any
+
+LIMIT = 100
+"""Objects that are looked at; a server's own are among the first."""
+
+
+def owners(*calls: Any) -> Iterator[Any]:
+    """Yield what callables are bound to: methods to an object, partials to arguments."""
+    waiting = list(calls)
+    for call in islice(waiting, LIMIT):
+        if type(call) is functools.partial:
+            waiting += (call.func, *call.args[:LIMIT])
+        else:
+            yield _bound_to(call)
+
+
+def _bound_to(call: Any) -> Any:
+    with contextlib.suppress(Exception):
+        return call.__self__
+    return call
+
+
+def modules(owner: Any) -> list[str]:
+    """Return the names of the modules that define a function, or the classes of an object."""
+    names: list[Any] = []
+    with contextlib.suppress(Exception):
+        if type(owner) is FunctionType:
+            names.append(owner.__module__)
+        else:
+            names += (cls.__module__ for cls in islice(type(owner).__mro__, LIMIT))
+    return [name for name in names if isinstance(name, str)]

@@ -1,0 +1,264 @@
+"""How a server is found from what an application is given, whatever that is."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import logging
+import sys
+import time
+import types
+from typing import Any
+from unittest import mock
+
+import pytest
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from uvicorn.server import ServerState
+
+from asgi_keepalive import KeepaliveMiddleware, get_keepalive, servers
+from asgi_keepalive.extension import Server
+from asgi_keepalive.servers import extend
+from asgi_keepalive.servers.uvicorn import sansio
+
+from .client import CLOSE, PING, PONG, TEXT, Client
+from .conftest import Reports
+from .fake_loop import in_no_time
+from .server import running
+from .serving import serving
+from .test_closing import connected, unused
+from .test_promises import accept
+
+SCOPE: Any = {"type": "websocket"}
+DECLARED: Any = {"type": "websocket", "extensions": {"websocket.ping": {}}}
+
+
+class TestDeclared:
+    """What a server declares wins over the adapters here."""
+
+    @in_no_time
+    async def test_by_an_unknown_server(self) -> None:
+        server = extend(DECLARED, unused, unused)
+        assert isinstance(server, Server)
+        assert server[:2] == (unused, unused)
+        assert not server.ends_calls
+
+    @in_no_time
+    async def test_by_a_server_that_an_adapter_knows(self) -> None:
+        protocol, transport = connected(WebSocketsSansIOProtocol)
+        protocol.scope = {}
+        server = extend(DECLARED, protocol.receive, protocol.send)
+        assert isinstance(server, Server)
+        assert server[:2] == (protocol.receive, protocol.send)
+        assert type(protocol) is WebSocketsSansIOProtocol
+        assert protocol.transport is transport
+
+    @in_no_time
+    async def test_by_a_class_of_ours_whose_adapter_is_faster(self) -> None:
+        protocol, _ = connected(sansio.KeepaliveProtocol)
+        server = extend(DECLARED, protocol.receive, protocol.send)
+        assert isinstance(server, Server)
+        assert server.receive == protocol.queue.get
+        assert server.ping == protocol.extension.ping
+
+    @in_no_time
+    async def test_by_a_server_that_no_adapter_can_serve(self) -> None:
+        protocol: Any = type("Protocol", (), {"__module__": "granian._granian", "call": unused})()
+        assert isinstance(extend(DECLARED, protocol.call, protocol.call), Server)
+
+    def test_whose_names_meet_ours(self, loop: str, reports: Reports) -> None:
+        """As in a uvicorn that has the extension itself."""
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await accept(receive, send)
+            reports.put(await get_keepalive(scope).ping())
+            reports.put(await receive())
+
+        server = serving(KeepaliveMiddleware(app), ws=DeclaringProtocol, loop=loop)
+        with running(server), Client(server.port).open() as client:
+            client.send(PONG, client.expect(PING))
+            assert 0 < reports.get() < 5
+            client.send(TEXT, b"hello")
+            assert reports.get()["text"] == "hello"
+            client.send(CLOSE, b"\x03\xe8")
+            client.until_end()
+        assert not [record for record in server.records if record.levelno >= logging.WARNING]
+
+
+class DeclaringProtocol(WebSocketsSansIOProtocol):
+    """A uvicorn's own WebSocket protocol that has the extension; defined where that is."""
+
+    __module__ = WebSocketsSansIOProtocol.__module__
+    on_pong: Any = None
+    extension = is_established = own_receive = write_ping = None
+
+    def extend(self) -> None:
+        raise AssertionError("not the method of this name")
+
+    async def run_asgi(self) -> None:
+        extensions: Any = self.scope["extensions"]
+        extensions["websocket.ping"] = {}
+        await super().run_asgi()
+
+    async def send(self, message: Any) -> None:
+        if message["type"] == "websocket.ping":
+            self.on_pong = message["on_pong"]
+            self.conn.send_ping(message["bytes"])
+            self.transport.write(b"".join(self.conn.data_to_send()))
+        else:
+            await super().send(message)
+
+    def handle_pong(self, event: Any) -> None:
+        self.on_pong(bytes(event.data), time.monotonic())
+
+
+class TestFound:
+    @pytest.mark.parametrize("hidden", ["send", "receive"])
+    @in_no_time
+    async def test_from_either_call(self, hidden: str) -> None:
+        protocol, _ = connected(WebSocketsSansIOProtocol)
+        protocol.scope = {}
+        calls = {"receive": protocol.receive, "send": protocol.send, hidden: unused}
+        server = extend(SCOPE, **calls)
+        assert isinstance(server, Server)
+        assert server.send not in (unused, protocol.send)
+        assert server.receive == calls["receive"]
+        assert not server.ends_calls  # as what hides it may do anything
+        assert type(protocol) is sansio.KeepaliveProtocol
+
+
+class Raising:
+    """Raises for each name, as a lazy proxy does that is bound to nothing."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise RuntimeError("working outside of request context")
+
+
+class Everything:
+    """Has every attribute, and is equal to nothing."""
+
+    def __getattr__(self, name: str) -> Any:
+        return Everything()
+
+    def __eq__(self, other: object) -> bool:
+        raise TypeError("not to be compared")
+
+    __hash__ = object.__hash__
+
+
+class Odd(type):
+    """The classes of this one tell nothing about themselves that is of use."""
+
+    def __getattribute__(cls, name: str) -> Any:
+        if name == "__mro__":
+            raise LookupError
+        return mock.Mock()
+
+
+def without_a_module() -> Any:
+    async def call(*args: Any) -> Any: ...
+
+    call.__module__ = None  # type: ignore[assignment]
+    return call
+
+
+def cycle() -> Any:
+    call = functools.partial(unused)
+    call.__setstate__((call, (), {}, {}))  # type: ignore[attr-defined]
+    return call
+
+
+STRANGE = {
+    "no module": without_a_module(),
+    "globals without a name": types.FunctionType(unused.__code__, {}),
+    "module of its wrapped": functools.wraps(mock.Mock(__module__=None))(without_a_module()),
+    "module that is a property": type("Call", (), {"__module__": property(id)})(),
+    "odd class": Odd("Call", (), {})(),
+    "Mock": mock.Mock(),
+    "AsyncMock": mock.AsyncMock(),
+    "AsyncMock of a function": mock.AsyncMock(spec=unused),
+    "Mock of a partial": mock.MagicMock(spec=functools.partial(unused)),
+    "raising": Raising(),
+    "everything": Everything(),
+    "partial of partials": functools.partial(
+        functools.partial(mock.Mock(), mock.Mock()), Raising()
+    ),
+    "partial of many": functools.partial(unused, *[unused] * 100_000),
+    "cycle of partials": cycle(),
+    "builtin": print,
+    "builtin method": [].append,
+    "slot": ServerState().__init__,  # type: ignore[misc]
+    "class": WebSocketsSansIOProtocol,
+    "None": None,
+    "named like a helper here": type("Call", (), {"__module__": "closing"})(),
+    "named like a server": type("Call", (), {"__module__": "uvicorn"})(),
+    "named like one, and nothing of it": types.new_class("hypercorn")(),
+}
+
+
+class TestStrange:
+    """What is no server's is no reason to fail, nor to take long."""
+
+    @pytest.mark.parametrize("name", STRANGE)
+    @in_no_time
+    async def test_call(self, name: str) -> None:
+        call = STRANGE[name]
+        for calls in (call, call), (unused, call), (call, unused):
+            assert isinstance(extend(SCOPE, *calls), str)
+        app = mock.AsyncMock()
+        await KeepaliveMiddleware(app)({**SCOPE}, call, call)
+        [(_, receive, send)] = [awaited.args for awaited in app.await_args_list]
+        assert (receive is call, send is call) == (True, True)
+
+    @pytest.mark.parametrize("extensions", [{}, {"extensions": None}, {"extensions": {}}])
+    @in_no_time
+    async def test_extensions(self, extensions: dict[str, Any]) -> None:
+        queue: asyncio.Queue[Any] = asyncio.Queue()
+        assert isinstance(extend({**SCOPE, **extensions}, unused, unused), str)
+        assert isinstance(extend({**SCOPE, **extensions}, queue.get, queue.put), str)
+
+    @in_no_time
+    async def test_number_of_looks_is_bounded(self) -> None:
+        looks = []
+
+        class Counting:
+            def __getattr__(self, name: str) -> Any:
+                looks.append(name)
+                raise AttributeError(name)
+
+        extend(SCOPE, unused, functools.partial(unused, *[Counting() for _ in range(10_000)]))
+        assert 0 < len(looks) < 1000
+
+
+class TestChanged:
+    """A server whose inside is not as its adapter expects is left alone."""
+
+    @pytest.fixture(autouse=True)
+    def fresh(self) -> Any:
+        servers._adapter.cache_clear()
+        yield
+        servers._adapter.cache_clear()
+
+    @in_no_time
+    async def test_so_that_an_adapter_cannot_be_imported(
+        self, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        monkeypatch.setitem(sys.modules, "asgi_keepalive.servers.uvicorn", None)
+        protocol, _ = connected(WebSocketsSansIOProtocol)
+        protocol.scope = {}
+        with caplog.at_level(logging.DEBUG, "asgi_keepalive"):
+            for _ in range(2):
+                assert isinstance(extend(SCOPE, protocol.receive, protocol.send), str)
+        assert caplog.messages == ["uvicorn is not as expected"]  # it is not tried again
+        assert caplog.records[0].exc_info is not None
+
+    @in_no_time
+    async def test_so_that_an_adapter_fails(
+        self, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        monkeypatch.setattr(sansio, "TOUCHED", None)
+        protocol, _ = connected(WebSocketsSansIOProtocol)
+        protocol.scope = {}
+        with caplog.at_level(logging.DEBUG, "asgi_keepalive"):
+            assert isinstance(extend(SCOPE, protocol.receive, protocol.send), str)
+        assert set(caplog.messages) == {"uvicorn is not as expected"}
+        assert type(protocol) is WebSocketsSansIOProtocol
