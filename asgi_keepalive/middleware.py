@@ -13,6 +13,7 @@ from .extension import EXTENSION, Application, Disconnected, Receive, Scope, Sen
 from .observers import Factory, factories
 from .report import logger
 from .servers import extend
+from .servers.advice import Advice
 from .settings import Settings
 from .state import KEY, Keepalive, find_keepalive
 
@@ -80,7 +81,7 @@ class KeepaliveMiddleware:
             return
         nonce, scope = take_nonce(scope)
         server = extend(scope, receive, send)
-        if isinstance(server, str):
+        if isinstance(server, Advice):
             self._warn(server)
             keepalive = Keepalive(self.settings)
             await self._run(_with(scope, keepalive), keepalive, receive, send, nonce)
@@ -108,10 +109,12 @@ class KeepaliveMiddleware:
         finally:
             heartbeats.end()
 
-    def _warn(self, advice: str) -> None:
-        if advice not in self._warned:
-            self._warned.add(advice)
-            logger.warning("keepalive is off: %s", advice)
+    def _warn(self, advice: Advice) -> None:
+        if advice.server not in self._warned:
+            self._warned.add(advice.server)
+            logger.warning(
+                "keepalive is off%s: %s", advice.server and f" on {advice.server}", advice
+            )
 
 
 def _with(scope: Scope, keepalive: Keepalive) -> Scope:

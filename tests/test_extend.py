@@ -18,6 +18,7 @@ from uvicorn.server import ServerState
 from asgi_keepalive import KeepaliveMiddleware, get_keepalive, servers
 from asgi_keepalive.extension import Server
 from asgi_keepalive.servers import extend
+from asgi_keepalive.servers.advice import Advice
 from asgi_keepalive.servers.uvicorn import sansio
 
 from .client import CLOSE, PING, PONG, TEXT, Client
@@ -203,7 +204,7 @@ class TestStrange:
     async def test_call(self, name: str) -> None:
         call = STRANGE[name]
         for calls in (call, call), (unused, call), (call, unused):
-            assert isinstance(extend(SCOPE, *calls), str)
+            assert isinstance(extend(SCOPE, *calls), Advice)
         app = mock.AsyncMock()
         await KeepaliveMiddleware(app)({**SCOPE}, call, call)
         [(_, receive, send)] = [awaited.args for awaited in app.await_args_list]
@@ -213,8 +214,8 @@ class TestStrange:
     @in_no_time
     async def test_extensions(self, extensions: dict[str, Any]) -> None:
         queue: asyncio.Queue[Any] = asyncio.Queue()
-        assert isinstance(extend({**SCOPE, **extensions}, unused, unused), str)
-        assert isinstance(extend({**SCOPE, **extensions}, queue.get, queue.put), str)
+        assert isinstance(extend({**SCOPE, **extensions}, unused, unused), Advice)
+        assert isinstance(extend({**SCOPE, **extensions}, queue.get, queue.put), Advice)
 
     @in_no_time
     async def test_number_of_looks_is_bounded(self) -> None:
@@ -247,7 +248,7 @@ class TestChanged:
         protocol.scope = {}
         with caplog.at_level(logging.DEBUG, "asgi_keepalive"):
             for _ in range(2):
-                assert isinstance(extend(SCOPE, protocol.receive, protocol.send), str)
+                assert isinstance(extend(SCOPE, protocol.receive, protocol.send), Advice)
         assert caplog.messages == ["uvicorn is not as expected"]  # it is not tried again
         assert caplog.records[0].exc_info is not None
 
@@ -259,6 +260,6 @@ class TestChanged:
         protocol, _ = connected(WebSocketsSansIOProtocol)
         protocol.scope = {}
         with caplog.at_level(logging.DEBUG, "asgi_keepalive"):
-            assert isinstance(extend(SCOPE, protocol.receive, protocol.send), str)
+            assert isinstance(extend(SCOPE, protocol.receive, protocol.send), Advice)
         assert set(caplog.messages) == {"uvicorn is not as expected"}
         assert type(protocol) is WebSocketsSansIOProtocol

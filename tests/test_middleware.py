@@ -29,9 +29,9 @@ from asgi_keepalive.settings import Settings
 from .fake_loop import FakeServer, Puppet, elapsed, fake_loop, in_no_time, ticks
 
 UNSUPPORTED = (
-    "keepalive is off: this server gives no access to Ping and Pong frames, or something between "
-    "it and KeepaliveMiddleware hides it. Put KeepaliveMiddleware around everything else, or run "
-    "uvicorn with --ws asgi_keepalive.servers.uvicorn.sansio:KeepaliveProtocol"
+    "keepalive is off: receive and send come from {}, and not from a server that gives access to "
+    "its Ping and Pong frames. uvicorn, hypercorn and daphne do: on one of them, put "
+    "KeepaliveMiddleware around everything else"
 )
 TIMES: dict[str, Any] = {"ping_interval": 20, "ping_timeout": 10}
 
@@ -192,7 +192,7 @@ class TestNested:
         _, app = await self.accepted(TIMES, {"ping_timeout": 1}, extensions={})
         assert not app.keepalive.supported
         assert app.keepalive.ping_timeout == 1
-        assert caplog.messages == [UNSUPPORTED]
+        assert caplog.messages == [UNSUPPORTED.format("tests.fake_loop.FakeServer")]
 
 
 class TestUnsupportedServer:
@@ -218,9 +218,10 @@ class TestUnsupportedServer:
         first, second = KeepaliveMiddleware(Recorder()), KeepaliveMiddleware(Recorder())
         await first({**scope}, unused, unused)
         await first({**scope}, unused, unused)
-        assert caplog.record_tuples == [("asgi_keepalive", logging.WARNING, UNSUPPORTED)]
+        warning = UNSUPPORTED.format("tests.test_middleware.unused")
+        assert caplog.record_tuples == [("asgi_keepalive", logging.WARNING, warning)]
         await second({**scope}, unused, unused)
-        assert caplog.messages == [UNSUPPORTED] * 2
+        assert caplog.messages == [warning] * 2
 
     @in_no_time
     async def test_no_warning_without_websockets(self, caplog: pytest.LogCaptureFixture) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import sys
 import time
@@ -83,17 +84,23 @@ def test_hidden_server_is_warned_about() -> None:
                 client.send(CLOSE, b"\x03\xe8")
                 assert process.told()["code"] == 1000
         assert process.output.count("keepalive is off") == 1
-        assert f"--ws {CLASSES[0]}" in process.output
+        version = importlib.metadata.version("uvicorn")
+        assert (
+            f"keepalive is off on uvicorn {version}: it is hidden by "
+            f"uvicorn.middleware.message_logger.MessageLoggerMiddleware: run uvicorn with "
+            f"--ws {CLASSES[0]}\n"
+        ) in process.output
 
 
 @pytest.mark.parametrize(
-    ("command", "advice"),
+    ("command", "name", "advice"),
     [
         (
             [
                 *(sys.executable, "-m", "granian", "tests.app:app", "--interface", "asgi"),
                 *("--host", "127.0.0.1", "--port", "PORT"),
             ],
+            "granian",
             granian.ADVICE,
         ),
         (
@@ -101,12 +108,13 @@ def test_hidden_server_is_warned_about() -> None:
                 *(sys.executable, "-m", "gunicorn", "tests.app:app", "--bind", "127.0.0.1:PORT"),
                 *("--worker-class", "asgi"),
             ],
+            "gunicorn",
             gunicorn.ADVICE,
         ),
     ],
     ids=["granian", "gunicorn-asgi"],
 )
-def test_server_without_pongs(command: list[str], advice: str) -> None:
+def test_server_without_pongs(command: list[str], name: str, advice: str) -> None:
     with started(*command) as process:
         for _ in range(2):
             with Client(process.port, path="/echo").open() as client:
@@ -129,7 +137,8 @@ def test_server_without_pongs(command: list[str], advice: str) -> None:
                 told = json.loads(client.expect(TEXT).removeprefix(nonce.encode()))
                 assert told == {"interval": 0.2, "timeout": 0.3, "latency": None}
         assert process.output.count("keepalive is off") == 1
-        assert f"keepalive is off: {advice}\n" in process.output
+        version = importlib.metadata.version(name)
+        assert f"keepalive is off on {name} {version}: {advice}\n" in process.output
         assert "Traceback" not in process.output
 
 

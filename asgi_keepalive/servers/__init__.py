@@ -29,18 +29,13 @@ from ..extension import (
     Traffic,
 )
 from ..stepping import run_at_once
+from .advice import SERVERS, Advice, advise
 from .origins import modules, owners
 
 Attach = Callable[[Any, Receive, Send], Server | str | None]
 
-ADAPTERS = {"daphne", "granian", "gunicorn", "hypercorn", "uvicorn"}
+ADAPTERS = {server for server, known in SERVERS.items() if known.oldest}
 """The servers that have a module here."""
-
-UNSUPPORTED = (
-    "this server gives no access to Ping and Pong frames, or something between it and "
-    "KeepaliveMiddleware hides it. Put KeepaliveMiddleware around everything else, or run "
-    "uvicorn with --ws asgi_keepalive.servers.uvicorn.sansio:KeepaliveProtocol"
-)
 
 OURS = __name__.partition(".")[0]
 """The package of the classes that uvicorn can be started with."""
@@ -48,7 +43,7 @@ OURS = __name__.partition(".")[0]
 logger = logging.getLogger(OURS)
 
 
-def extend(scope: Scope, receive: Receive, send: Send) -> Server | str:
+def extend(scope: Scope, receive: Receive, send: Send) -> Server | Advice:
     """Return what speaks the extension, or else why nothing does and what the user can do.
 
     A server that declares the extension itself is left alone by the adapters here. But where it
@@ -66,7 +61,7 @@ def extend(scope: Scope, receive: Receive, send: Send) -> Server | str:
             if isinstance(attached, Server):
                 return attached
             declined = declined or attached or ""
-    return declared(scope, receive, send) if is_declared else declined or UNSUPPORTED
+    return declared(scope, receive, send) if is_declared else advise(receive, send, declined)
 
 
 def declared(scope: Scope, receive: Receive, send: Send) -> Server:

@@ -52,11 +52,6 @@ TOUCHED_TCP = ("_tempDataLen", "connected", "dataBuffer", "offset", "reactor")
 MAX_UNREAD = 32
 """So many messages may be unread: uvicorn's default, as daphne has no setting for it."""
 
-OUTERMOST = (
-    "something between daphne and KeepaliveMiddleware hides its receive. Put KeepaliveMiddleware "
-    "around everything else"
-)
-
 
 class _Transport:
     """A transport of Twisted's, used as one of asyncio's; stands between it and a protocol."""
@@ -303,7 +298,7 @@ class KeepaliveProtocol(taking_turns(framing(_Protocol))):  # type: ignore[misc]
     """Speaks the `websocket.ping` extension, which `docs/extension.md` specifies."""
 
 
-def attach(protocol: Any, receive: Receive, send: Send) -> Server | str | None:
+def attach(protocol: Any, receive: Receive, send: Send) -> Server | None:
     """Make a connection speak the extension.
 
     Args:
@@ -312,8 +307,8 @@ def attach(protocol: Any, receive: Receive, send: Send) -> Server | str | None:
         send: Where the application's own events go.
 
     Returns:
-        What speaks the extension; what to do if something between hides daphne's `receive`; or
-        `None` if this is not a connection of daphne's, or its inside is not what is expected.
+        What speaks the extension, or `None` if this is not a connection of daphne's, its inside is
+        not what is expected, or something between hides its `receive`.
     """
     if type(protocol) is not WebSocketProtocol or not _has(protocol, TOUCHED):
         return None
@@ -321,7 +316,7 @@ def attach(protocol: Any, receive: Receive, send: Send) -> Server | str | None:
     if not isinstance(tcp, Connection) or not _has(tcp, TOUCHED_TCP) or _task(protocol) is None:
         return None
     if receive != protocol.application_queue.get:
-        return OUTERMOST
+        return None
     protocol.__class__ = KeepaliveProtocol
     protocol.extend()
     return Server(

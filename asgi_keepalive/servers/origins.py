@@ -42,3 +42,16 @@ def modules(owner: Any) -> list[str]:
         else:
             names += (cls.__module__ for cls in islice(type(owner).__mro__, LIMIT))
     return [name for name in names if isinstance(name, str)]
+
+
+def name(call: Any) -> str:
+    """Return what a message calls a callable: the class or function that made it, with its module.
+
+    Functions that stand between are mostly made anew for each connection, two by one function.
+    """
+    owner = next(owners(call), call)
+    named = owner if type(owner) is FunctionType else type(owner)
+    qualified = type(named).__name__
+    with contextlib.suppress(Exception):
+        qualified = str(named.__qualname__).partition(".<locals>")[0].removesuffix(".__call__")
+    return ".".join([*modules(owner)[:1], qualified])[:LIMIT]
