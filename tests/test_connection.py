@@ -6,6 +6,7 @@ import asyncio
 import contextvars
 import gc
 import logging
+import random
 import time
 import weakref
 from collections.abc import Awaitable, Callable
@@ -333,6 +334,15 @@ class TestOnlyARealPong:
         payloads = {ping["bytes"] for ping in server.pings}
         assert len(payloads) == 100
         assert {len(payload) for payload in payloads} == {4}
+
+    @in_no_time
+    async def test_payloads_tell_nothing_of_the_applications_random_numbers(self) -> None:
+        """From 624 outputs of a Mersenne Twister all that follow can be computed."""
+        _, app = await accepted(**TIMES, pong_after=0)
+        before = random.getstate()
+        await app.keepalive.ping()
+        await asyncio.sleep(2010)
+        assert random.getstate() == before
 
     @pytest.mark.parametrize("wrong", [b"", b"\0\0\0\0", b"never sent" * 10])
     @in_no_time
