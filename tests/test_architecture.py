@@ -53,8 +53,8 @@ def foreign(module: str) -> set[str]:
 
 def test_imports_are_found() -> None:
     """The rest of this file would pass on nothing, too."""
-    assert {"alarm", "heartbeat", "settings"} < own("asgi_keepalive.connection")
-    assert {"asyncio", "time"} < foreign("asgi_keepalive.connection")
+    assert {"alarm", "heartbeat", "settings"} < own("asgi_keepalive.pinging")
+    assert {"logging", "time"} < foreign("asgi_keepalive.pinging")
     assert own("asgi_keepalive.servers.uvicorn.sansio") == {"servers.uvicorn.reading"}
     assert "servers.speaking" in own("asgi_keepalive.servers.uvicorn.shared")
     assert "uvicorn" in foreign("asgi_keepalive.servers.uvicorn.sansio")
@@ -70,8 +70,9 @@ def test_helpers_stand_alone(module: str) -> None:
     assert own(f"asgi_keepalive.{module}") == set()
 
 
-def test_connection_knows_no_server() -> None:
-    assert not {name for name in own("asgi_keepalive.connection") if name.startswith("servers")}
+@pytest.mark.parametrize("module", ["connection", "manual", "pinging"])
+def test_connection_knows_no_server(module: str) -> None:
+    assert not {name for name in own(f"asgi_keepalive.{module}") if name.startswith("servers")}
 
 
 def test_state_does_not_know_the_connection() -> None:

@@ -6,6 +6,7 @@ import asyncio
 import contextvars
 import gc
 import logging
+import os
 import random
 import time
 import weakref
@@ -964,6 +965,20 @@ class TestManualPing:
             await app.close()
         await ticks()
         assert ping.cancelled()
+
+    @pytest.mark.parametrize("answered", [True, False])
+    @in_no_time
+    async def test_several_with_the_same_payload(
+        self, monkeypatch: pytest.MonkeyPatch, answered: bool
+    ) -> None:
+        """Four random bytes may be the same twice."""
+        monkeypatch.setattr(os, "urandom", bytes)
+        server, app = await accepted(**TIMES, pong_after=1 if answered else None)
+        pings = [asyncio.ensure_future(outcome(app.keepalive.ping())) for _ in range(3)]
+        await asyncio.sleep(12)
+        assert {str(await ping) for ping in pings} == {"1.0" if answered else "no Pong for 10 s"}
+        await asyncio.sleep(10)
+        assert server.pinged_at == [0, 0, 0, 20]
 
     @in_no_time
     async def test_its_pong_acknowledges_the_keepalive_ping_before_it(self) -> None:

@@ -1,0 +1,172 @@
+"""The keepalive of one WebSocket connection: its Pings, their Pongs, and who is told of them.
+
+`Heartbeat` says when a Ping is due and what a Pong answers. Here Pings are written, through the
+`websocket.ping` extension, for it and for the application.
+
+The heartbeat is open from the application's accept to its close, to the end of the connection,
+or to its failure, whichever comes first.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+
+from .alarm import Alarm
+from .extension import AcceptExtra, Scope, Server
+from .heartbeat import Expire, Heartbeat, Ping, SendPing
+from .manual import ManualPings
+from .observers import Factory, Observers
+from .report import logger, name
+from .settings import Settings
+from .state import Keepalive
+
+
+class Pinging(Alarm):
+    """Does what the heartbeat of a connection wants, but for failing the connection.
+
+    Attributes:
+        scope: The application's ASGI scope, for the log and the observers; to be set.
+        keepalive: What the application sees of it.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_factories",
+        "_manual",
+        "_observers",
+        "_paused_since",
+        "_server",
+        "keepalive",
+        "scope",
+    )
+
+    def __init__(self, server: Server, settings: Settings, factories: tuple[Factory, ...]) -> None:
+        super().__init__(Heartbeat(settings))
+        self.scope: Scope = {}
+        self.keepalive = Keepalive(settings, self, self._heartbeat.round_trips)
+        self._factories = factories
+        self._manual = ManualPings()
+        self._observers: Observers | None = None
+        self._paused_since: float | None = None  # when the server stopped reading ahead
+        self._server = server
+
+    # For the heir.
+    def _fail(self, ping: Ping, now: float) -> None: ...
+
+    # What the application and the middleware call, through `Keepalive`.
+
+    async def ping(self) -> float:
+        """Send a manual Ping, see `Keepalive.ping`."""
+        if not self._heartbeat.is_open:
+            raise self.keepalive._closed_error()
+        ping = self._heartbeat.ping(_payload(), time.monotonic())
+        answer = self._manual.expect(ping)
+        try:
+            self._write(ping)
+            self._arm()
+            return await answer
+        finally:
+            self._manual.forget(ping)
+            self._heartbeat.give_up(ping)
+
+    def configure(self, settings: Settings) -> None:
+        """Use other settings for the rest of the connection."""
+        self._heartbeat.configure(settings)
+        self._arm()
+
+    def observe(self, factories: tuple[Factory, ...]) -> None:
+        """Let others observe the connection, too."""
+        new = tuple(one for one in factories if one not in self._factories)
+        self._factories += new
+        if self._watch is not None:
+            self._join(new)
+
+    # What the connection calls.
+
+    def _start(self) -> None:
+        if self._watch is not None or self.keepalive._link is None:
+            return  # accepted twice, or only after the application has returned
+        self._heartbeat.open(time.monotonic())
+        self._switch_on()
+        self._join(self._factories)
+        self._arm()
+
+    def _join(self, factories: tuple[Factory, ...]) -> None:
+        for factory in factories:
+            self._observers = self._observers or Observers()
+            self._observers.join(factory, self.scope)
+
+    def _stop(self) -> None:
+        """Send nothing, expect nothing, and time nothing any more."""
+        self._heartbeat.close()
+        self._switch_off()
+        self._manual.end(self.keepalive._closed_error)
+        observers, self._observers = self._observers, None
+        if observers is not None:
+            observers.closed()
+
+    # What the timer calls.
+
+    def _on_timer(self) -> None:
+        now = time.monotonic()
+        grace = self._fired(now)
+        for command in self._heartbeat.tick(now, _payload(), grace):
+            if isinstance(command, SendPing):
+                self._write(command.ping)
+            elif isinstance(command, Expire):
+                self._manual.expire(command.ping, now)
+            else:
+                self._fail(command.ping, now)
+        self._arm()
+
+    def _write(self, ping: Ping) -> None:
+        try:
+            self._server.ping(ping.payload, self._on_pong)
+        except OSError:
+            self._stop()
+        if not self._heartbeat.is_open:  # the connection is closing, perhaps as this Ping told
+            return
+        self._heartbeat.written(ping, time.monotonic())
+        if logger.isEnabledFor(logging.DEBUG):
+            logger.debug("%s: Ping %s", self, ping.payload.hex())
+        if self._observers is not None:
+            self._observers.pinged()
+
+    def __str__(self) -> str:
+        return name(self.scope)
+
+    # What the server calls.
+
+    def _accept_extra(self) -> AcceptExtra:
+        return {
+            "keepalive": False,
+            "close_timeout": self.keepalive.close_timeout,
+            "on_read_paused": self._on_read_paused,
+        }
+
+    def _on_pong(self, payload: bytes | None, now: float) -> None:
+        if payload is None:
+            self._stop()
+            return
+        acknowledged = self._heartbeat.pong(payload, now)
+        if not acknowledged:
+            return
+        if logger.isEnabledFor(logging.DEBUG):
+            logger.debug("%s: Pong %s", self, payload.hex())
+        if self._manual:
+            self._manual.acknowledge(acknowledged, now)
+        self._arm()
+        if self._observers is not None:
+            latency = self._heartbeat.round_trips.latency
+            assert latency is not None  # it is that of this Pong
+            self._observers.ponged(latency)
+
+    def _on_read_paused(self, paused: bool, now: float) -> None:
+        self._paused_since = now if paused else None
+
+
+def _payload() -> bytes:
+    # Peers see it, so it must tell nothing of the generator that the application may be using.
+    return os.urandom(4)
