@@ -14,10 +14,10 @@ import contextlib
 
 from . import report
 from .exceptions import KeepaliveTimeout
-from .extension import Event, Server
+from .extension import Event, Server, Traffic
 from .heartbeat import Ping
 from .observers import Factory
-from .pinging import Pinging
+from .pinging import MISTAKES, Pinging
 from .report import logger
 from .settings import Settings
 from .stepping import Released, Suspended, call, poll
@@ -123,8 +123,11 @@ class Connection(Pinging):
     def _fail(self, ping: Ping, now: float) -> None:
         """Fail the connection (RFC 6455 7.1.7) and release the application at once."""
         paused_since = self._paused_since
+        traffic: Traffic = {}
+        with contextlib.suppress(*MISTAKES):  # it is evidence of a failure, no reason for none
+            traffic = self._server.traffic()
         verdict = judge(
-            self._server.traffic(),
+            traffic,
             waited=now - ping.sent_at,
             behind=None if paused_since is None else now - paused_since,
             stalled=ping.put_off,
@@ -134,7 +137,7 @@ class Connection(Pinging):
         except OSError:  # it is closing for another reason, which the server tells
             self._stop()
             return
-        except Exception:
+        except MISTAKES:
             logger.exception("%s: the server cannot fail the connection", self)
         self.timed_out = True
         self.keepalive._verdict = verdict

@@ -3,7 +3,7 @@
 This is the whole of the timing, without I/O: `now` (monotonic seconds) and the payload for the
 next Ping come in as arguments, commands come out. Its rules:
 
-1. A keepalive Ping is due `ping_interval` seconds after the last one was written. While
+1. A keepalive Ping is due `ping_interval` seconds after the last one was written, or refused. While
    `ping_timeout` is set it waits for that one's Pong too, so at most one is in flight; with
    `None` one goes out per interval, and the last `REMEMBERED` are remembered.
 2. Only a Pong with the payload of a Ping in flight counts. It acknowledges the Pings sent before
@@ -47,7 +47,7 @@ class Ping:
 
 @dataclass(slots=True)
 class SendPing:
-    """Write this Ping, then tell `Heartbeat.written`."""
+    """Write this Ping, then tell `Heartbeat.written`, or `Heartbeat.refused`."""
 
     ping: Ping
 
@@ -88,7 +88,7 @@ class Heartbeat:
         self.round_trips = RoundTrips()
         self._pings: list[Ping] = []  # in flight, in the order they were sent
         self._awaited: Ping | None = None  # the keepalive Ping that has a deadline
-        self._pinged_at = 0.0  # when the last keepalive Ping was written, or the connection opened
+        self._pinged_at = 0.0  # when the last keepalive Ping was tried, or the connection opened
         self.next_ping_at = inf
         """When the next keepalive Ping is due, provided that no Pong is awaited by then."""
 
@@ -158,7 +158,7 @@ class Heartbeat:
         return commands
 
     def ping(self, payload: bytes, now: float) -> Ping:
-        """Take up a manual Ping: write it, then tell `written`."""
+        """Take up a manual Ping: write it, then tell `written`, or `refused`."""
         return self._sent(payload, now, manual=True)
 
     def give_up(self, ping: Ping) -> None:
@@ -187,9 +187,17 @@ class Heartbeat:
             ping.deadline = now + timeout
         if not ping.manual:
             self._next_ping_from(now)
-            self._awaited = None if timeout is None else ping
+            # Its Pong may have come already, from a server that only pretends to write.
+            self._awaited = ping if timeout is not None and ping in self._pings else None
         if self._awaited is None:
             self._forget()
+
+    def refused(self, ping: Ping, now: float) -> None:
+        """The Ping could not be written: the next keepalive Ping is tried an interval later."""
+        if ping in self._pings:
+            self._pings.remove(ping)
+        if self.is_open and not ping.manual:
+            self._next_ping_from(now)
 
     def pong(self, payload: bytes, now: float) -> list[Ping]:
         """Take in a Pong; return the Pings it acknowledges, the one it answers last."""

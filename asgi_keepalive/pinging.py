@@ -9,18 +9,24 @@ or to its failure, whichever comes first.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import time
+from collections.abc import Callable
 
 from .alarm import Alarm
+from .exceptions import KeepaliveUnsupported
 from .extension import AcceptExtra, Scope, Server
-from .heartbeat import Expire, Heartbeat, Ping, SendPing
+from .heartbeat import Command, Expire, Heartbeat, Ping, SendPing
 from .manual import ManualPings
 from .observers import Factory, Observers
 from .report import logger, name
 from .settings import Settings
 from .state import Keepalive
+
+MISTAKES = (Exception, asyncio.CancelledError)
+"""What a server, or something before it, may raise apart from an `OSError`."""
 
 
 class Pinging(Alarm):
@@ -37,6 +43,7 @@ class Pinging(Alarm):
         "_manual",
         "_observers",
         "_paused_since",
+        "_refused",
         "_server",
         "keepalive",
         "scope",
@@ -50,6 +57,7 @@ class Pinging(Alarm):
         self._manual = ManualPings()
         self._observers: Observers | None = None
         self._paused_since: float | None = None  # when the server stopped reading ahead
+        self._refused = False  # whether the last keepalive Ping has been
         self._server = server
 
     # For the heir.
@@ -99,33 +107,67 @@ class Pinging(Alarm):
             self._observers.join(factory, self.scope)
 
     def _stop(self) -> None:
-        """Send nothing, expect nothing, and time nothing any more."""
-        self._heartbeat.close()
-        self._switch_off()
-        self._manual.end(self.keepalive._closed_error)
+        """The connection is closing or lost."""
+        self._end_heartbeat(self.keepalive._closed_error)
         observers, self._observers = self._observers, None
         if observers is not None:
             observers.closed()
+
+    def _end_heartbeat(self, error: Callable[[], Exception]) -> None:
+        """Send nothing, expect nothing, and time nothing any more."""
+        self._heartbeat.close()
+        self._switch_off()
+        self._manual.end(error)
 
     # What the timer calls.
 
     def _on_timer(self) -> None:
         now = time.monotonic()
         grace = self._fired(now)
-        for command in self._heartbeat.tick(now, _payload(), grace):
-            if isinstance(command, SendPing):
+        try:
+            for command in self._heartbeat.tick(now, _payload(), grace):
+                self._carry_out(command, now)
+        finally:  # a heartbeat that is open goes on, whatever has been raised
+            self._arm()
+
+    def _carry_out(self, command: Command, now: float) -> None:
+        if isinstance(command, SendPing):
+            try:
                 self._write(command.ping)
-            elif isinstance(command, Expire):
-                self._manual.expire(command.ping, now)
-            else:
-                self._fail(command.ping, now)
-        self._arm()
+                self._refused = False
+            except KeepaliveUnsupported as refusal:
+                self._on_refusal(refusal)
+        elif isinstance(command, Expire):
+            self._manual.expire(command.ping, now)
+        else:
+            self._fail(command.ping, now)
+
+    def _on_refusal(self, refusal: KeepaliveUnsupported) -> None:
+        """One refusal may be an accident, two in a row are not."""
+        if self._refused:
+            self.keepalive._supported = False
+            self._end_heartbeat(lambda: KeepaliveUnsupported(*refusal.args))
+            return
+        self._refused = True
+        logger.warning(
+            "%s: a Ping was refused; if the next is, too, keepalive is off for this connection",
+            self,
+            exc_info=refusal.__cause__,
+        )
 
     def _write(self, ping: Ping) -> None:
+        """Write a Ping.
+
+        Raises:
+            KeepaliveUnsupported: The server, or something before it, has refused it.
+        """
         try:
             self._server.ping(ping.payload, self._on_pong)
         except OSError:
             self._stop()
+        except MISTAKES as error:
+            self._heartbeat.refused(ping, time.monotonic())
+            raise KeepaliveUnsupported("the server has refused the Ping") from error
         if not self._heartbeat.is_open:  # the connection is closing, perhaps as this Ping told
             return
         self._heartbeat.written(ping, time.monotonic())
@@ -153,11 +195,11 @@ class Pinging(Alarm):
         acknowledged = self._heartbeat.pong(payload, now)
         if not acknowledged:
             return
-        if logger.isEnabledFor(logging.DEBUG):
-            logger.debug("%s: Pong %s", self, payload.hex())
         if self._manual:
             self._manual.acknowledge(acknowledged, now)
         self._arm()
+        if logger.isEnabledFor(logging.DEBUG):
+            logger.debug("%s: Pong %s", self, payload.hex())
         if self._observers is not None:
             latency = self._heartbeat.round_trips.latency
             assert latency is not None  # it is that of this Pong

@@ -62,7 +62,8 @@ class Keepalive:
         """Whether the server gives access to Ping and Pong frames.
 
         If not, the application runs as it would without the middleware: nothing is sent, nothing
-        times out, and `ping` raises.
+        times out, and `ping` raises. It turns false when two keepalive Pings in a row are refused,
+        by something before the server that does not know them, say; a warning tells of the first.
         """
         return self._supported
 
@@ -115,7 +116,8 @@ class Keepalive:
                 `ping_timeout=None` it waits as long as the connection lasts.
             ConnectionClosed: The connection is not open, or was closed meanwhile.
             KeepaliveTimeout: The connection has been failed by its keepalive.
-            KeepaliveUnsupported: The server has no Pings to offer, see `supported`.
+            KeepaliveUnsupported: The server has no Pings to offer, see `supported`, or something
+                has refused this one, which is the error's cause.
         """
         if not self._supported:
             raise KeepaliveUnsupported("this server gives no access to Ping and Pong frames")

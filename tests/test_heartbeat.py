@@ -105,6 +105,22 @@ class TestWhenToPing:
         assert heartbeat.wake_at == inf
         assert heartbeat.tick(START + 1e9, b"ping", UP_TO_DATE) == []
 
+    def test_after_a_refused_ping_the_next_is_due_an_interval_later(self) -> None:
+        heartbeat = opened(ping_interval=20, ping_timeout=10)
+        ping = sent(heartbeat.tick(START + 20, b"ping", UP_TO_DATE))
+        heartbeat.refused(ping, START + 21)
+        assert heartbeat.wake_at == START + 41
+        assert heartbeat.pong(b"ping", START + 22) == []
+        assert ping_at(heartbeat, START + 41, b"next").payload == b"next"
+        assert heartbeat.round_trips.pings == 1
+
+    def test_refused_manual_pings_do_not_shift_the_others(self) -> None:
+        heartbeat = opened(ping_interval=20, ping_timeout=10)
+        manual = heartbeat.ping(b"manual", START + 5)
+        heartbeat.refused(manual, START + 5)
+        assert heartbeat.pong(b"manual", START + 6) == []
+        assert heartbeat.wake_at == START + 20
+
     def test_manual_pings_do_not_shift_the_others(self) -> None:
         heartbeat = opened(ping_interval=20, ping_timeout=20)
         manual_ping(heartbeat, b"manual", START + 5)
@@ -375,6 +391,9 @@ class TestOtherSettings:
 
 
 SECONDS = st.sampled_from([0.0, 0.0004, 0.5, 1.0, 1.5, 5.0]) | st.floats(0, 10)
+REFUSED = 8.0
+"""A Ping that would take longer to write than this is refused instead."""
+
 LIMIT = st.none() | st.sampled_from([0.01, 1.0, 2.0, 5.0])
 SETTINGS = st.builds(Settings, ping_interval=LIMIT, ping_timeout=LIMIT)
 
@@ -470,7 +489,11 @@ class ArbitraryEvents(RuleBasedStateMachine):
         assert self.settings.ping_interval is not None
         assert not ping.manual
         assert self.awaited() == []
-        self.write(ping, delay)
+        if delay > REFUSED:
+            self.heartbeat.refused(ping, self.now)
+            assert self.heartbeat.wake_at > self.now
+        else:
+            self.write(ping, delay)
 
     def given_up(self, command: Expire | Fail, now: float) -> None:
         ping = command.ping
