@@ -53,10 +53,14 @@ class PingEvent(TypedDict):
 
 
 class AcceptExtra(TypedDict, total=False):
-    """What `websocket.accept` may carry besides the keys of the ASGI specification."""
+    """What `websocket.accept` may carry besides the keys of the ASGI specification.
+
+    `on_pong` comes with each Ping, too, for servers that do not know it here.
+    """
 
     keepalive: bool
     close_timeout: float
+    on_pong: OnPong
     on_read_paused: OnReadPaused
 
 

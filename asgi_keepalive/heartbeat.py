@@ -74,6 +74,7 @@ class Heartbeat:
 
     __slots__ = (
         "_awaited",
+        "_is_closed",
         "_pinged_at",
         "_pings",
         "is_open",
@@ -85,6 +86,7 @@ class Heartbeat:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.is_open = False
+        self._is_closed = False  # for good
         self.round_trips = RoundTrips()
         self._pings: list[Ping] = []  # in flight, in the order they were sent
         self._awaited: Ping | None = None  # the keepalive Ping that has a deadline
@@ -93,9 +95,10 @@ class Heartbeat:
         """When the next keepalive Ping is due, provided that no Pong is awaited by then."""
 
     def open(self, now: float) -> None:
-        """The connection has been accepted."""
-        self.is_open = True
-        self._next_ping_from(now)
+        """The connection has been accepted; one that has been closed before stays so."""
+        if not self._is_closed:
+            self.is_open = True
+            self._next_ping_from(now)
 
     def _next_ping_from(self, now: float) -> None:
         self._pinged_at = now
@@ -105,6 +108,7 @@ class Heartbeat:
     def close(self) -> None:
         """The connection is closing or lost: nothing more will be sent or expected."""
         self.is_open = False
+        self._is_closed = True
         self.next_ping_at = inf
         self._pings.clear()
         self._awaited = None

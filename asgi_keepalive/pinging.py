@@ -39,6 +39,7 @@ class Pinging(Alarm):
 
     __slots__ = (
         "__weakref__",
+        "_accepted",
         "_factories",
         "_manual",
         "_observers",
@@ -53,6 +54,7 @@ class Pinging(Alarm):
         super().__init__(Heartbeat(settings))
         self.scope: Scope = {}
         self.keepalive = Keepalive(settings, self, self._heartbeat.round_trips)
+        self._accepted = False  # by the application
         self._factories = factories
         self._manual = ManualPings()
         self._observers: Observers | None = None
@@ -94,12 +96,15 @@ class Pinging(Alarm):
     # What the connection calls.
 
     def _start(self) -> None:
-        if self._watch is not None or self.keepalive._link is None:
+        if self._accepted or self.keepalive._link is None:
             return  # accepted twice, or only after the application has returned
+        self._accepted = True
         self._heartbeat.open(time.monotonic())
         self._switch_on()
         self._join(self._factories)
         self._arm()
+        if not self._heartbeat.is_open:  # the peer has left already
+            self._stop()
 
     def _join(self, factories: tuple[Factory, ...]) -> None:
         for factory in factories:
@@ -185,6 +190,7 @@ class Pinging(Alarm):
         return {
             "keepalive": False,
             "close_timeout": self.keepalive.close_timeout,
+            "on_pong": self._on_pong,
             "on_read_paused": self._on_read_paused,
         }
 

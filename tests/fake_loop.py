@@ -130,10 +130,18 @@ class FakeServer:
     Args:
         app: The application, the middleware included.
         pong_after: How long after its Ping each Pong comes, in seconds; `None` for a silent peer.
+        is_older: Whether it learns `on_pong` from the first Ping only.
         scope: Keys of the scope that differ from the usual.
     """
 
-    def __init__(self, app: Application, *, pong_after: float | None = None, **scope: Any) -> None:
+    def __init__(
+        self,
+        app: Application,
+        *,
+        pong_after: float | None = None,
+        is_older: bool = False,
+        **scope: Any,
+    ) -> None:
         self.scope: Scope = {
             "type": "websocket",
             "path": "/chat",
@@ -143,7 +151,9 @@ class FakeServer:
             **scope,
         }
         self.pong_after = pong_after
+        self.is_older = is_older
         self.is_open = True
+        self.on_pong: Any = None
         self.writable = asyncio.Event()
         self.writable.set()
         self.incoming: asyncio.Queue[Event | Exception] = asyncio.Queue()
@@ -152,6 +162,7 @@ class FakeServer:
         self.pinged_at: list[float] = []
         self.failures: list[Event] = []
         self.failed_at: float | None = None
+        self.on_accept: Callable[[], object] = lambda: None
         self.on_ping: Callable[[], object] = lambda: None
         self.on_fail: Callable[[], object] = lambda: None
         self.incoming.put_nowait({"type": "websocket.connect"})
@@ -174,11 +185,15 @@ class FakeServer:
             self._must_be_open()
             self.sent.append(event)
             self.is_open = kind != "websocket.close"
+            if kind == "websocket.accept" and not self.is_older:
+                self.on_pong = event.get("on_pong")
+                self.on_accept()
 
     def _ping(self, event: Event) -> None:
         self._must_be_open()
         self.on_ping()
         self.pings.append(event)
+        self.on_pong = event["on_pong"]
         self.pinged_at.append(elapsed())
         if self.pong_after is not None:
             fake_loop().call_later(self.pong_after, self.pong, event["bytes"])
@@ -196,7 +211,7 @@ class FakeServer:
 
     def pong(self, payload: bytes | None) -> None:
         """A Pong comes from the peer; `None` tells that none will come any more."""
-        self.pings[-1]["on_pong"](payload, time.monotonic())
+        self.on_pong(payload, time.monotonic())
 
     def text(self, text: str) -> Event:
         """A message comes from the peer."""

@@ -405,6 +405,7 @@ class TestTransparent:
         server = FakeServer(KeepaliveMiddleware(app, close_timeout=7))
         await server.task
         [sent] = server.sent
+        assert callable(sent.pop("on_pong"))
         assert callable(sent.pop("on_read_paused"))
         assert sent == {**before, "keepalive": False, "close_timeout": 7}
         assert accept == before
@@ -644,6 +645,7 @@ class TestNothingLeftBehind:
         keepalive = app.keepalive
         app.returns()
         await server.task
+        server.on_pong = None
         for callbacks in server.sent + server.pings:
             callbacks.clear()
         gc.disable()  # it is not left to the garbage collector
@@ -720,6 +722,7 @@ class TestSilentServer:
             "type": "websocket.accept",
             "keepalive": False,
             "close_timeout": 10,
+            "on_pong": accept["on_pong"],
             "on_read_paused": accept["on_read_paused"],
         }
         ping = await communicator.receive_output(timeout=21)

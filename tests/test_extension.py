@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import threading
 import time
 from contextlib import suppress
 from typing import Any
@@ -11,6 +13,7 @@ import pytest
 
 from asgi_keepalive import KeepaliveMiddleware, get_keepalive
 from asgi_keepalive.servers import extend
+from asgi_keepalive.servers.kernel import reset_on_close
 
 from .client import CLOSE, PING, PONG, TEXT, Client, close_code, frame
 from .conftest import PROTOCOLS, Reports
@@ -25,6 +28,11 @@ def ping(payload: bytes, pongs: list[Any]) -> dict[str, Any]:
         "bytes": payload,
         "on_pong": lambda payload, time: pongs.append((payload, time)),
     }
+
+
+def reset(client: Client) -> None:
+    reset_on_close(client.socket)
+    client.close()
 
 
 FAIL = {"type": "websocket.close", "code": 4000, "reason": "why", "timeout": 0.5}
@@ -101,17 +109,28 @@ def test_servers_own_keepalive_hears_its_pongs(ws: str, loop: str, reports: Repo
     assert len([payload for payload, _ in pongs if payload is not None]) > least
 
 
+@pytest.mark.parametrize("first_ping", [True, False])
 @pytest.mark.parametrize("end", ["application's close", "peer's close", "reset", "return"])
-def test_callback_hears_of_the_end_once(ws: str, loop: str, reports: Reports, end: str) -> None:
+def test_callback_hears_of_the_end_once(
+    ws: str, loop: str, reports: Reports, end: str, first_ping: bool
+) -> None:
+    """Whether it was registered with a Ping, or with the accept."""
     pongs: list[Any] = []
+
+    def on_pong(payload: bytes | None, time: float) -> None:
+        pongs.append((payload, time))
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         extending = extend(scope, receive, send)
         assert not isinstance(extending, str)
         extended = extending.send
-        await accept(extending.receive, extended)
-        await extended(ping(b"first", []))
-        await extended(ping(b"second", pongs))
+        if first_ping:
+            await accept(extending.receive, extended)
+            await extended(ping(b"first", []))
+            await extended(ping(b"second", pongs))
+        else:
+            await accept(extending.receive, extended, on_pong=on_pong)
+            await extending.send_other({"type": "websocket.send", "text": "go"})
         if end == "application's close":
             await extended({"type": "websocket.close"})
         elif end != "return":
@@ -121,15 +140,71 @@ def test_callback_hears_of_the_end_once(ws: str, loop: str, reports: Reports, en
 
     with running(serving(app, ws=ws, loop=loop)) as server:
         with Client(server.port).open() as client:
-            client.expect(PING)
+            client.expect(PING if first_ping else TEXT)
             if end == "peer's close":
                 client.send(CLOSE, b"\x03\xe8")
-            if end != "reset":
+            if end == "reset":
+                reset(client)
+            else:
                 with suppress(ConnectionError):
                     client.answer(0.2)
-            # Closed with a Ping unread, the socket is reset.
         assert reports.get() == "returns"
     assert [payload for payload, _ in pongs if payload is None] == [None]
+
+
+def test_callback_of_the_accept_hears_pongs_before_the_first_ping(
+    ws: str, loop: str, reports: Reports
+) -> None:
+    def on_pong(payload: bytes | None, time: float) -> None:
+        reports.put(payload)
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        extending = extend(scope, receive, send)
+        assert not isinstance(extending, str)
+        await accept(extending.receive, extending.send, on_pong=on_pong, keepalive=False)
+        await extending.receive()
+
+    with running(serving(app, ws=ws, loop=loop)) as server, Client(server.port).open() as client:
+        client.send(PONG, b"unsolicited")
+        assert reports.get() == b"unsolicited"
+        client.send(PONG, b"four")
+        assert reports.get() == b"four"
+
+
+@pytest.mark.parametrize("how", ["reset", "FIN", "close"])
+def test_callback_of_an_accept_that_comes_too_late(
+    ws: str, loop: str, reports: Reports, how: str
+) -> None:
+    """The peer has left before it."""
+    if (ws, how) == ("wsproto", "close"):
+        pytest.skip("the library keeps what comes before the accept until more comes")
+    pongs: list[Any] = []
+    left = threading.Event()
+
+    def on_pong(payload: bytes | None, time: float) -> None:
+        pongs.append(payload)
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        extending = extend(scope, receive, send)
+        assert not isinstance(extending, str)
+        reports.put("connected")
+        await asyncio.to_thread(left.wait)
+        await asyncio.sleep(0.1)
+        with suppress(OSError):  # which some raise
+            await accept(extending.receive, extending.send, on_pong=on_pong)
+        await asyncio.sleep(0.1)
+        reports.put(pongs)
+
+    with running(serving(app, ws=ws, loop=loop)) as server, Client(server.port) as client:
+        assert reports.get() == "connected"
+        if how == "reset":
+            reset(client)
+        elif how == "FIN":
+            client.socket.shutdown(socket.SHUT_WR)
+        else:
+            client.send(CLOSE, b"\x03\xe8")
+        left.set()
+        assert reports.get() == [None]
 
 
 CLASSES = {"websockets-sansio": "sansio", "wsproto": "wsproto", "websockets": "legacy"}

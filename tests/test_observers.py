@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import socket
 import weakref
 from typing import Any
 
@@ -12,10 +13,11 @@ import pytest
 
 from asgi_keepalive import KeepaliveMiddleware, Observer, Verdict, get_keepalive
 from asgi_keepalive.extension import Scope
+from asgi_keepalive.servers.kernel import reset_on_close
 
 from .client import CLOSE, PING, PONG, TEXT, Client
 from .conftest import LOOPS, Reports
-from .fake_loop import FakeServer, Puppet, elapsed, in_no_time, ticks
+from .fake_loop import FakeServer, Puppet, elapsed, fake_loop, in_no_time, ticks
 from .server import running
 from .serving import serving
 from .test_promises import FAILED, accept, echo
@@ -302,6 +304,44 @@ def test_what_is_no_observer_is_refused(
     assert caplog.messages == [text]
 
 
+class TestPeerThatLeavesBeforeTheFirstPing:
+    @pytest.mark.parametrize("ping_interval", [20, None])
+    @in_no_time
+    async def test_is_told_at_once(self, ping_interval: float | None) -> None:
+        notes = Notes()
+        server, _ = await observed(notes, ping_interval=ping_interval)
+        await asyncio.sleep(3)
+        server.pong(None)
+        assert notes.taken == [(0, "opened"), (3, "closed")]
+        assert fake_loop().timers() == []
+
+    @in_no_time
+    async def test_even_while_the_application_accepts(self) -> None:
+        notes = Notes()
+        app = Puppet()
+        server = FakeServer(KeepaliveMiddleware(app, observers=[notes], **TIMES))
+        server.on_accept = lambda: server.pong(None)
+        await asyncio.sleep(3)
+        assert notes.taken == [(0, "opened"), (0, "closed")]
+        assert fake_loop().timers() == []
+        await app.send({"type": "websocket.accept"})  # once more, which changes nothing
+        assert len(notes.taken) == 2
+        assert fake_loop().timers() == []
+
+    @in_no_time
+    async def test_on_a_server_that_learns_whom_to_tell_from_the_first_ping(self) -> None:
+        """It offers the first version of the extension."""
+        notes = Notes()
+        app = Puppet()
+        wrapped = KeepaliveMiddleware(app, observers=[notes], **TIMES)
+        server = FakeServer(wrapped, is_older=True, pong_after=1)
+        await asyncio.sleep(30)
+        assert server.pinged_at == [20]
+        assert app.keepalive.latency == 1
+        server.pong(None)
+        assert notes.taken[-1] == (30, "closed")
+
+
 @in_no_time
 async def test_nothing_is_left_behind() -> None:
     made: list[weakref.ref[Observer]] = []
@@ -319,6 +359,46 @@ async def test_nothing_is_left_behind() -> None:
         assert [reference() for reference in made] == [None]
     finally:
         gc.enable()
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+@pytest.mark.parametrize("how", ["reset", "FIN", "close"])
+def test_peer_that_leaves_before_the_first_ping(
+    ws: str, loop: str, how: str, reports: Reports
+) -> None:
+    """Of an application that is busy, and does not receive."""
+
+    class Telling(Observer):
+        def __init__(self, scope: Scope) -> None:
+            pass
+
+        def opened(self) -> None:
+            reports.put("opened")
+
+        def closed(self) -> None:
+            reports.put("closed")
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await accept(receive, send)
+        await over.wait()
+
+    for ping_interval in 20, None:
+        wrapped = KeepaliveMiddleware(
+            app, ping_interval=ping_interval, observers=[Telling], close_timeout=0.1
+        )
+        over = asyncio.Event()
+        with running(serving(wrapped, ws=ws, loop=loop)) as server:
+            with Client(server.port).open() as client:
+                assert reports.get() == "opened"
+                if how == "reset":
+                    reset_on_close(client.socket)
+                    client.close()
+                elif how == "FIN":
+                    client.socket.shutdown(socket.SHUT_WR)
+                else:
+                    client.send(CLOSE, b"\x03\xe8")
+                assert reports.get() == "closed"
+            server.run(over.set)
 
 
 @pytest.mark.parametrize("loop", LOOPS)

@@ -66,6 +66,8 @@ class Extension:
             self._accept(event)
             await send({k: v for k, v in event.items() if k not in AcceptExtra.__annotations__})
             await self._protocol.accepted()
+            if not self._protocol.is_established():  # the peer had left before
+                self._closing()
         else:
             await send(event)
 
@@ -74,8 +76,10 @@ class Extension:
             self._protocol.ping_interval = None
         if "close_timeout" in event:
             self._transport.close_timeout = event["close_timeout"]
-        if "on_read_paused" in event:
-            self._on_read_paused = event["on_read_paused"]
+        self._on_pong = event.get("on_pong")
+        self._on_read_paused = event.get("on_read_paused")
+        if self._is_closing:
+            self._closing()  # they come too late
 
     def ping(self, payload: bytes, on_pong: OnPong) -> None:
         """Write a Ping frame."""
