@@ -23,7 +23,7 @@ from websockets.protocol import State
 from asgi_keepalive import KeepaliveMiddleware, get_keepalive
 from asgi_keepalive.servers import extend
 from asgi_keepalive.servers.closing import FIRST_LOOK, LONGEST_WAIT, BoundedTransport
-from asgi_keepalive.servers.kernel import duplicate, reset_on_close, traffic, unacknowledged
+from asgi_keepalive.servers.kernel import duplicate, reset_on_close, traffic, unacknowledged, unread
 from asgi_keepalive.servers.uvicorn import _module, attach, legacy, sansio, shared, wsproto
 
 from .client import PING, PONG, TEXT, frame
@@ -105,10 +105,50 @@ CLOSE = [BoundedTransport.close, BoundedTransport.write_eof, BoundedTransport.li
 class TestClose:
     @in_no_time
     async def test_when_everything_is_acknowledged(self) -> None:
-        for close in BoundedTransport.close, BoundedTransport.write_eof:
-            transport = FakeTransport()
-            close(bounded(transport))
-            assert transport.calls == [("resume_reading", 0), ("close", 0)]
+        transport = FakeTransport()
+        bounded(transport).close()
+        assert transport.calls == [("resume_reading", 0), ("close", 0)]
+
+    @in_no_time
+    async def test_half_close_of_a_peer_that_has_sent_everything(self) -> None:
+        transport = FakeTransport()
+        bounded(transport).write_eof()
+        assert transport.calls == [("resume_reading", 0), ("write_eof", 0), ("close", 0)]
+
+    @pytest.mark.parametrize("server_closes", [False, True])
+    @in_no_time
+    async def test_half_close_reads_on_while_the_peer_sends(
+        self, pair: tuple[socket.socket, socket.socket], server_closes: bool
+    ) -> None:
+        near, far = pair
+        far.send(b"unread")
+        transport = FakeTransport(sock=near)
+        one = bounded(transport)
+        one.write_eof()
+        discard: Any = transport.protocol
+        while elapsed() < 1:
+            discard.data_received(b"more")
+            await asyncio.sleep(FIRST_LOOK / 2)
+        assert transport.calls == [("resume_reading", 0), ("write_eof", 0)]
+        if server_closes:
+            one.close()
+        else:
+            await asyncio.sleep(2 * LONGEST_WAIT)
+        assert [call for call, _ in transport.calls[2:]] == ["close"]
+        if server_closes:
+            discard.data_received(b"more")
+            one.hurry()
+            assert len(transport.calls) == 4
+
+    @in_no_time
+    async def test_half_close_of_what_lingers_changes_nothing(self) -> None:
+        transport = FakeTransport()
+        one = bounded(transport)
+        one.linger()
+        one.write_eof()
+        one.close()
+        await asyncio.sleep(2)
+        assert transport.calls == [("resume_reading", 0), ("write_eof", 0)]
 
     @in_no_time
     async def test_descriptor_is_kept_while_something_is_not(self) -> None:
@@ -141,6 +181,55 @@ class TestClose:
         assert waits == sorted(waits)
         assert waits[-1] == LONGEST_WAIT
         assert len(times) < 25
+
+    @in_no_time
+    async def test_sending_side_is_shut_down_as_soon_as_everything_is_written(self) -> None:
+        transport = FakeTransport(buffered=1)
+        bounded(transport).close()
+        await asyncio.sleep(2)
+        transport.buffered = 0
+        transport.protocol.resume_writing()
+        assert len(transport.calls) == 1  # the transport is in the midst of its own steps
+        await ticks()
+        assert transport.calls[1:] == [("write_eof", 2), ("close", 2)]
+
+    @in_no_time
+    async def test_but_not_if_it_is_gone_by_then(self) -> None:
+        for can_write_eof in True, False:
+            transport = FakeTransport(can_write_eof=can_write_eof, buffered=1)
+            one = bounded(transport)
+            one.close()
+            calls = transport.calls.copy()
+            transport.protocol.resume_writing()
+            one.lost()
+            await ticks()
+            assert transport.calls == calls
+
+    @in_no_time
+    async def test_sending_side_is_not_shut_down_while_the_peer_sends(self) -> None:
+        transport = FakeTransport(buffered=1)
+        bounded(transport).linger()
+        transport.buffered = 0
+        discard: Any = transport.protocol
+        while elapsed() < 1:
+            discard.data_received(b"more")
+            await asyncio.sleep(FIRST_LOOK / 2)
+        assert transport.calls == [("resume_reading", 0)]
+        await asyncio.sleep(2 * LONGEST_WAIT)
+        assert [call for call, _ in transport.calls[1:]] == ["write_eof"]
+
+    @in_no_time
+    async def test_nor_while_what_the_peer_sent_is_unread(
+        self, pair: tuple[socket.socket, socket.socket]
+    ) -> None:
+        near, far = pair
+        far.send(b"unread")
+        assert unread(near) == len(b"unread")
+        transport = FakeTransport(sock=near)
+        bounded(transport).linger()
+        assert transport.calls == [("resume_reading", 0)]
+        await asyncio.sleep(2 * FIRST_LOOK)
+        assert [call for call, _ in transport.calls[1:]] == ["write_eof"]
 
     @in_no_time
     async def test_lingering_keeps_it_until_the_peer_closes(self) -> None:
@@ -293,7 +382,7 @@ class TestClose:
                 heard.append(exc)
 
             def pause_writing(self) -> None:
-                heard.append("pause_writing")
+                raise AssertionError("nobody writes any more")
 
             def resume_writing(self) -> None:
                 heard.append("resume_writing")
@@ -316,10 +405,11 @@ class TestClose:
         discard: Any = transport.protocol
         error = ConnectionResetError()
         discard.data_received(b"late")
-        discard.pause_writing()
+        discard.resume_writing()  # of a pause before
+        discard.pause_writing()  # of what had been written
         discard.resume_writing()
         discard.connection_lost(error)
-        assert heard == ["pause_writing", "resume_writing", error]
+        assert heard == ["resume_writing", error]
 
     @in_no_time
     async def test_all_else_is_the_transports_own(self) -> None:

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from math import inf
 from typing import Any
 
-from .kernel import duplicate, reset_on_close, unacknowledged
+from .kernel import duplicate, reset_on_close, unacknowledged, unread
 
 FIRST_LOOK = 0.02
 """Seconds until the first look at what a peer has acknowledged; each wait is twice the last."""
@@ -45,12 +45,15 @@ class BoundedTransport:
         "_deadline",
         "_duplicate",
         "_eof_written",
+        "_half_closed",
+        "_hurries",
         "_lingering",
         "_loop",
         "_lost",
         "_next_look",
         "_on_closing",
         "_on_end",
+        "_peer_sends",
         "_poll_timer",
         "_transport",
         "close_timeout",
@@ -82,8 +85,11 @@ class BoundedTransport:
         self._deadline = inf
         self._duplicate: socket.socket | None = None
         self._closing = False
+        self._half_closed = False
+        self._hurries = False
         self._lingering = False
         self._eof_written = False
+        self._peer_sends = False
         self._lost = False
 
     def __getattr__(self, name: str) -> Any:
@@ -91,9 +97,17 @@ class BoundedTransport:
 
     def close(self) -> None:
         """Flush and close, but not before the peer has acknowledged everything."""
+        if self._half_closed:
+            self.hurry()
         self._close(linger=False)
 
-    write_eof = close  # a WebSocket connection shuts down its sending side only to close
+    def write_eof(self) -> None:
+        """Flush, shut down the sending side, and close: once the peer sends no more, or at `close`.
+
+        Closed without that, a socket with something unread sends RST in place of a FIN.
+        """
+        self._half_closed = not self._closing
+        self._close(linger=False)
 
     def linger(self) -> None:
         """Flush, shut down the sending side, and wait for the peer's FIN.
@@ -105,35 +119,46 @@ class BoundedTransport:
     def _close(self, *, linger: bool) -> None:
         if self._closing or self._lost:
             return
-        wait = linger or self._must_wait()
+        wait = linger or self._half_closed or self._must_wait()
         self._closing = True
         self._lingering = linger
         self.abort_after(self.close_timeout)
         self._stop_writing()
+        if unread(self._transport.get_extra_info("socket")):
+            self.received()
         self._transport.resume_reading()
         self._transport.set_protocol(_Discard(self, self._transport.get_protocol()))
         if wait and self._transport.can_write_eof():
+            self._transport.set_write_buffer_limits(0)  # it tells when everything is written
             self._go_on()
         else:
             self._transport.close()
 
     def _go_on(self) -> None:
         """Take the next step of a close that has to wait, of TCP without TLS."""
+        if self._lost:
+            return
         if self._poll_timer is not None:
             self._poll_timer.cancel()
-        if not self._transport.get_write_buffer_size() and not self._eof_written:
-            # Not before: asyncio would do it later, where nobody can catch what it raises.
+        if self._may_write_eof():
             self._eof_written = True
             try:
                 self._transport.write_eof()
             except OSError:  # the peer has gone
                 self._transport.close()
                 return
-        if self._must_wait():
+        if self._peer_sends or self._must_wait():
+            self._peer_sends = False  # until more comes
             self._poll_timer = self._loop.call_later(self._next_look, self._go_on)
             self._next_look = min(2 * self._next_look, LONGEST_WAIT)
         elif not self._lingering:
             self._transport.close()
+
+    def _may_write_eof(self) -> bool:
+        if self._eof_written or self._transport.get_write_buffer_size():
+            return False  # asyncio would do it later, where nobody can catch what it raises
+        # Some clients break at a FIN that they get in the midst of what they send.
+        return self._half_closed or not self._peer_sends
 
     def _must_wait(self) -> bool:
         """Whether closing now would orphan data in the kernel."""
@@ -146,11 +171,21 @@ class BoundedTransport:
 
     def hurry(self) -> bool:
         """Do not linger; return whether the connection is closing at all."""
-        self._lingering = False
+        self._hurries = True
+        self._lingering = self._peer_sends = False
         if self._closing and self._transport.can_write_eof():
             self._next_look = FIRST_LOOK
             self._go_on()
         return self.is_closing()
+
+    def received(self) -> None:
+        """The peer still sends, which is discarded."""
+        self._peer_sends = not self._hurries
+
+    def flushed(self) -> None:
+        """Everything has been written: go on without waiting for the next look."""
+        if self._transport.can_write_eof():
+            self._loop.call_soon(self._go_on)  # the transport is in the midst of its own steps
 
     def eof_received(self) -> bool:
         """The peer has shut down its side; return whether its transport is to stay open.
@@ -214,15 +249,23 @@ class _Discard(asyncio.Protocol):
     def __init__(self, transport: BoundedTransport, protocol: asyncio.BaseProtocol) -> None:
         self._transport = transport
         self._protocol = protocol
+        self._paused = False
+
+    def data_received(self, data: bytes) -> None:
+        self._transport.received()
 
     def eof_received(self) -> bool:
         return self._transport.eof_received()
 
     def pause_writing(self) -> None:
-        self._protocol.pause_writing()
+        self._paused = True  # which is no concern of a protocol that writes nothing any more
 
     def resume_writing(self) -> None:
-        self._protocol.resume_writing()
+        if self._paused:
+            self._paused = False
+        else:
+            self._protocol.resume_writing()
+        self._transport.flushed()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._protocol.connection_lost(exc)
@@ -251,30 +294,3 @@ def _ignore(*args: object) -> None:
 
 def _yes() -> bool:
     return True
-
-
-CALLED = (
-    "abort",
-    "can_write_eof",
-    "close",
-    "get_extra_info",
-    "get_protocol",
-    "get_write_buffer_size",
-    "is_closing",
-    "pause_reading",
-    "resume_reading",
-    "set_protocol",
-    "write",
-)
-"""The methods of every transport that are called here."""
-
-
-def missing_methods(transport: Any) -> list[str]:
-    """Return those that a transport lacks, as some do that servers are tested with."""
-    not_implemented = vars(asyncio.WriteTransport) | vars(asyncio.ReadTransport)
-    methods = {name: getattr(transport, name, None) for name in CALLED}
-    return [
-        name
-        for name, method in methods.items()
-        if not callable(method) or getattr(method, "__func__", method) is not_implemented.get(name)
-    ]

@@ -97,6 +97,9 @@ class _Transport:
         unsent: int = len(self._tcp.dataBuffer) - self._tcp.offset + self._tcp._tempDataLen
         return unsent
 
+    def set_write_buffer_limits(self, high: int) -> None:
+        self._tcp.producerPaused = True  # Twisted resumes it when everything is written
+
     def is_closing(self) -> bool:
         return self._aborted  # for the rest see `BoundedTransport`
 

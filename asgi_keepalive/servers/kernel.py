@@ -27,9 +27,20 @@ def unacknowledged(sock: socket.socket | None) -> int:
         [state] = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)
         if state == TCP_CLOSE:
             return 0  # the peer has reset it; the size below is what it was before that
+    return _queued(sock, termios.TIOCOUTQ)
+
+
+def unread(sock: socket.socket | None) -> int:
+    """Return how many bytes have come that have not been read, 0 where that is unknown."""
+    if sys.platform != "linux" or sock is None:
+        return 0
+    return _queued(sock, termios.FIONREAD)
+
+
+def _queued(sock: socket.socket, request: int) -> int:
     size = array("i", [0])
     try:
-        fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, size)
+        fcntl.ioctl(sock.fileno(), request, size)
     except GONE:
         return 0
     return size[0]

@@ -12,8 +12,8 @@ from typing import Any
 import uvicorn
 
 from ...extension import EXTENSION, Event, Receive, Send
-from ..closing import missing_methods
 from ..speaking import Extension
+from ..transports import missing_methods
 
 TOUCHED = ("config", "loop", "ping_interval", "run_asgi", "shutdown", "transport")
 """The undocumented attributes of every protocol that this module rests on."""
