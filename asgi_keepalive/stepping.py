@@ -48,10 +48,9 @@ async def call(awaitable: Awaitable[Any], suspended: list[Suspended]) -> Any:
     """
     remaining = steps(awaitable)
     try:
-        waits_on = remaining.send(None)
+        waiting = Suspended(remaining, remaining.send(None))
     except StopIteration as stop:
         return stop.value
-    waiting = Suspended(remaining, waits_on)
     suspended.append(waiting)
     try:
         return await waiting
@@ -63,7 +62,7 @@ def poll(awaitable: Awaitable[Any]) -> Any:
     """Return the result of a call that does not have to wait.
 
     Raises:
-        NotReady: It would have to; it has been dropped.
+        NotReady: It would have to; it has been cancelled.
     """
     remaining = steps(awaitable)
     try:
@@ -71,9 +70,9 @@ def poll(awaitable: Awaitable[Any]) -> Any:
         for _ in range(BARE_YIELDS):
             if remaining.send(None) is not None:
                 break
+        _cancel(remaining)
     except StopIteration as stop:
         return stop.value
-    _drop(remaining)
     raise NotReady
 
 
@@ -92,9 +91,25 @@ async def _finish(call: Suspended) -> None:
         await call
 
 
+def _cancel(remaining: Steps) -> None:
+    """Cancel a call; should it go on waiting all the same, drop it."""
+    with contextlib.suppress(asyncio.CancelledError):
+        remaining.throw(asyncio.CancelledError())
+        _drop(remaining)
+
+
 def _drop(remaining: Steps) -> None:
     with contextlib.suppress(RuntimeError):  # "coroutine ignored GeneratorExit"
         remaining.close()
+
+
+def _cancellations() -> int:
+    """Return how many cancellations the running task has met and not taken back.
+
+    One that a task asks for itself is counted by `cancelling` at once, but met at its next wait.
+    """
+    task = asyncio.current_task()
+    return 0 if task is None else task.cancelling() - getattr(task, "_must_cancel", False)
 
 
 class Suspended:
@@ -114,33 +129,36 @@ class Suspended:
             self._waits_on.cancel()
 
     def __await__(self) -> Generator[Any, None, Any]:
-        task = asyncio.current_task()
-        cancelling = task.cancelling() if task else 0
+        # The traceback of an error that passes here refers to this frame. Did the frame refer to
+        # the error, to its future or to the task, all frames of the traceback, the application's
+        # among them, would be left to the garbage collector.
+        first = _cancellations()
         try:
             while True:
+                before = _cancellations()
+                cancelled = False  # by somebody else than `release`, during this wait
                 try:
                     yield self._waits_on
                 except GeneratorExit:
                     self._steps.close()
                     raise
                 except BaseException as error:
-                    before, cancelling = cancelling, task.cancelling() if task else 0
-                    if self._released and before == cancelling:
-                        self._let_go(error)
+                    cancelled = _cancellations() > before
                     self._waits_on = self._steps.throw(error)
-                    if self._released:
-                        _drop(self._steps)
+                    if self._released and isinstance(error, asyncio.CancelledError):
+                        _cancel(self._steps)
                         raise
                 else:
                     self._waits_on = self._steps.send(None)
-                    if self._released:
-                        self._let_go(asyncio.CancelledError())
+                if self._released:
+                    _cancel(self._steps)
+                    raise Released
         except StopIteration as stop:
             return stop.value
-
-    def _let_go(self, error: BaseException) -> None:
-        """Cancel the call; should it go on waiting all the same, drop it."""
-        with contextlib.suppress(asyncio.CancelledError):
-            self._steps.throw(error)
-            _drop(self._steps)
-        raise Released
+        except asyncio.CancelledError:
+            # What has a timeout inside the call cancels the task as well, and takes that back.
+            if self._released and not (cancelled and _cancellations() > first):
+                raise Released from None
+            raise
+        finally:
+            self._waits_on = None

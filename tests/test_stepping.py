@@ -12,7 +12,7 @@ import pytest
 
 from asgi_keepalive.stepping import NotReady, Released, Suspended, call, poll, steps
 
-from .fake_loop import elapsed, fake_loop, in_no_time, ticks
+from .fake_loop import RESOLUTION, elapsed, fake_loop, in_no_time, ticks
 
 
 class Blocked:
@@ -489,6 +489,22 @@ class TestCancellation:
         assert elapsed() == 0
 
     @in_no_time
+    async def test_that_the_task_asked_for_itself(self) -> None:
+        """Counted before the wait, it is met in it."""
+
+        async def application() -> None:
+            task = asyncio.current_task()
+            assert task is not None
+            task.cancel()
+            fake_loop().call_soon(lambda: calls[0].release())
+            await call(fake_loop().create_future(), calls)
+
+        calls: list[Suspended] = []
+        task = asyncio.ensure_future(application())
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    @in_no_time
     async def test_timeout(self) -> None:
         async def application() -> Any:
             with pytest.raises(TimeoutError):
@@ -561,6 +577,92 @@ class TestCancellation:
         assert calls == []
 
 
+class TestTimeoutInTheServer:
+    """It cancels the task as well, and takes that back: the application must not be cancelled."""
+
+    async def blocked(self) -> tuple[Blocked, list[str]]:
+        """Return a call that looks again at 1, 2, 3 and so on."""
+
+        async def server(future: asyncio.Future[Any]) -> None:
+            while True:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(1):
+                        try:
+                            await asyncio.shield(future)
+                        except asyncio.CancelledError:
+                            ended.append("cleaned up")
+                            raise
+
+        ended: list[str] = []
+        return await blocked(server), ended
+
+    @in_no_time
+    async def test_before_release(self) -> None:
+        call, ended = await self.blocked()
+        await asyncio.sleep(3.5)
+        call.release()
+        assert type(await call.outcome()) is Released
+        assert ended == ["cleaned up"] * 4
+        assert elapsed() == 3.5
+        assert call.task.cancelling() == 0
+
+    @pytest.mark.parametrize("first", ["timeout", "release"])
+    @in_no_time
+    async def test_at_the_same_tick_as_release(self, first: str) -> None:
+        call, ended = await self.blocked()
+        early = RESOLUTION / 2 if first == "release" else 0
+        fake_loop().call_at(fake_loop().now + 3 - early, call.release)
+        assert type(await call.outcome()) is Released
+        assert elapsed() == pytest.approx(3)
+        assert ended == ["cleaned up"] * 4  # at the last it waited anew
+        assert call.task.cancelling() == 0
+
+    @in_no_time
+    async def test_at_the_same_tick_as_a_cancellation(self) -> None:
+        call, _ = await self.blocked()
+        fake_loop().call_at(fake_loop().now + 3, call.release)
+        fake_loop().call_at(fake_loop().now + 3, call.task.cancel)
+        assert type(await call.outcome()) is asyncio.CancelledError
+        assert call.task.cancelling() == 1
+
+    @pytest.mark.parametrize("outcome", [Released, asyncio.CancelledError])
+    @in_no_time
+    async def test_that_needs_time_to_clean_up(self, outcome: type[BaseException]) -> None:
+        async def server(future: asyncio.Future[Any]) -> None:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(1):
+                    try:
+                        await future
+                    finally:
+                        await asyncio.sleep(10)
+            await asyncio.sleep(1000)
+
+        call = await blocked(server)
+        await asyncio.sleep(2)
+        call.release()
+        if outcome is asyncio.CancelledError:
+            call.task.cancel()
+        assert type(await call.outcome()) is outcome
+        assert call.task.cancelling() == (outcome is asyncio.CancelledError)
+
+    @in_no_time
+    async def test_that_is_not_taken_back(self) -> None:
+        """As those for older Pythons do."""
+
+        async def server(future: asyncio.Future[Any]) -> None:
+            while True:
+                task = asyncio.current_task()
+                assert task is not None
+                fake_loop().call_later(1, task.cancel)
+                with suppress(asyncio.CancelledError):
+                    await asyncio.shield(future)
+
+        call = await blocked(server)
+        await asyncio.sleep(3.5)
+        call.release()
+        assert type(await call.outcome()) is Released
+
+
 async def _yield_again_and_again() -> None:
     for _ in range(1000):
         await asyncio.sleep(0)
@@ -600,6 +702,16 @@ class TestPoll:
 
         with pytest.raises(NotReady):
             poll(server())
+
+    @in_no_time
+    async def test_what_was_polled_in_vain_leaves_nothing_behind(self) -> None:
+        """`asyncio.wait_for` has a task of its own on Python 3.11."""
+        queue: asyncio.Queue[str] = asyncio.Queue()
+        with pytest.raises(NotReady):
+            poll(asyncio.wait_for(queue.get(), 10))
+        await ticks()
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+        assert fake_loop().timers() == []
 
     @in_no_time
     async def test_a_queue_that_was_polled_in_vain_loses_nothing(self) -> None:
