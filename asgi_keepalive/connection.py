@@ -85,11 +85,12 @@ class Connection(Pinging):
             if kind == "websocket.accept":
                 self._start()  # the server accepts all the same
             raise
+        except Released:
+            raise KeepaliveTimeout(self.keepalive) from None
         except Exception as error:
             if not self.timed_out:
                 raise
-            cause = None if isinstance(error, Released) else error
-            raise KeepaliveTimeout(self.keepalive) from cause
+            raise KeepaliveTimeout(self.keepalive) from error
         if self.timed_out:
             raise KeepaliveTimeout(self.keepalive)
         if kind == "websocket.accept":

@@ -78,6 +78,7 @@ class Pinging(Alarm):
             self._arm()
             return await answer
         finally:
+            del answer  # it holds the error whose traceback holds this frame
             self._manual.forget(ping)
             self._heartbeat.give_up(ping)
 

@@ -171,7 +171,10 @@ class FakeServer:
     async def _receive(self) -> Event:
         event = await self.incoming.get()
         if isinstance(event, Exception):
-            raise event
+            try:
+                raise event
+            finally:
+                del event  # or it would hold the frame, and the frame it
         return event
 
     async def _send(self, event: Event) -> None:

@@ -82,8 +82,9 @@ class Heartbeats:
     def end(self) -> None:
         """Send none any more."""
         self._keepalive._on_configure = None
-        if self._task is not None:
-            self._task.cancel()
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
 
     async def _beat(self) -> None:
         # The application learns of whatever ends the connection from its own calls.
