@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import functools
 import time
 from collections.abc import Callable
 from math import inf
@@ -18,7 +19,7 @@ class Alarm:
     It is inherited rather than called: it would be one call more for each Ping and each Pong.
     """
 
-    __slots__ = ("_context", "_heartbeat", "_loop", "_tick", "_timer", "_timer_at", "_watch")
+    __slots__ = ("_empty_context", "_heartbeat", "_loop", "_tick", "_timer", "_timer_at", "_watch")
 
     def __init__(self, heartbeat: Heartbeat) -> None:
         self._heartbeat = heartbeat
@@ -26,7 +27,7 @@ class Alarm:
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = inf
         self._tick: Callable[[], None] | None = None
-        self._context: contextvars.Context | None = None
+        self._empty_context = contextvars.Context()
         self._watch: StallWatch | None = None
 
     # For the heir: it begins with `_fired` and ends with `_arm`.
@@ -36,9 +37,9 @@ class Alarm:
         """From now on the timer can be set; it fires in the caller's context."""
         self._watch = StallWatch.join(self._loop)
         # Made once, not for each timer: what thousands of connections make anew at each Ping,
-        # the garbage collector looks at all at once.
-        self._tick = self._on_timer
-        self._context = contextvars.copy_context()
+        # the garbage collector looks at all at once. An event loop keeps the context of a timer
+        # that has been cancelled until it would have fired, so that is an empty one.
+        self._tick = functools.partial(contextvars.copy_context().run, self._on_timer)
 
     def _switch_off(self) -> None:
         """Do not wake any more."""
@@ -67,7 +68,7 @@ class Alarm:
         self._timer_at = wake_at if wake_at > now else now
         assert self._tick is not None  # nothing is due before the alarm has been switched on
         delay = self._timer_at - now
-        self._timer = self._loop.call_later(delay, self._tick, context=self._context)
+        self._timer = self._loop.call_later(delay, self._tick, context=self._empty_context)
 
     def _fired(self, now: float) -> float:
         """Take note that the timer has fired; return for how long the event loop stood still."""

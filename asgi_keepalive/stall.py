@@ -9,6 +9,7 @@ any connection has a heartbeat, one timer per loop looks at the clock.
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import time
 from math import inf
 
@@ -22,10 +23,12 @@ NOTICED = 0.005
 class StallWatch:
     """Watches one event loop for the connections that share it."""
 
-    __slots__ = ("_caught_up_at", "_due", "_loop", "_members", "_stood_still", "_timer")
+    __slots__ = ("_caught_up_at", "_context", "_due", "_loop", "_members", "_stood_still", "_timer")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
+        # Not that of the connection which happens to come first: it would be kept for all others.
+        self._context = contextvars.Context()
         self._members = 0
         self._caught_up_at = -inf
         self._stood_still = 0.0
@@ -69,7 +72,7 @@ class StallWatch:
 
     def _look_again(self) -> None:
         self._due = time.monotonic() + INTERVAL
-        self._timer = self._loop.call_later(INTERVAL, self._look)
+        self._timer = self._loop.call_later(INTERVAL, self._look, context=self._context)
 
 
 _watches: dict[asyncio.AbstractEventLoop, StallWatch] = {}

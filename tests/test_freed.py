@@ -6,6 +6,7 @@ What its frames hold is a file, or a database session, whose `finally` or `__del
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import gc
 import weakref
 from collections.abc import Callable, Iterator
@@ -14,9 +15,14 @@ from typing import Any
 import pytest
 
 from asgi_keepalive import KeepaliveMiddleware, get_keepalive
+from asgi_keepalive.servers.kernel import reset_on_close
 from asgi_keepalive.stepping import call
 
+from .client import CLOSE, Client
+from .conftest import Serve
 from .fake_loop import FakeServer, elapsed, fake_loop, in_no_time
+from .server import wait_until
+from .test_promises import accept
 
 NONCE = "heartbeat-0123456789abcdef0123456789abcdef"
 
@@ -135,3 +141,58 @@ async def test_error_of_what_a_server_waits_for() -> None:
     assert type(task.exception()) is ConnectionResetError
     del task
     assert resources[0]() is None
+
+
+session: contextvars.ContextVar[Resource] = contextvars.ContextVar("session")
+
+
+class Context:
+    """An application that accepts, and has something in its context."""
+
+    def __init__(self) -> None:
+        self.resources: list[weakref.ref[Resource]] = []
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        resource = Resource()
+        self.resources.append(weakref.ref(resource))
+        session.set(resource)
+        await accept(receive, send)
+        while (await receive())["type"] != "websocket.disconnect":
+            pass
+
+
+@pytest.mark.parametrize("interval", [1, 1000, None])
+@in_no_time
+async def test_context(interval: float | None) -> None:
+    """The first connection starts what watches over the loop, for all others as well."""
+    app = Context()
+    wrapped = KeepaliveMiddleware(app, ping_interval=interval)
+    servers = [FakeServer(wrapped, pong_after=0.1) for _ in range(3)]
+    await asyncio.sleep(5)
+    for server in servers[:2]:
+        server.disconnect(1001)
+        await server.task
+    del servers[:2], server
+    await asyncio.sleep(1)
+    gc.collect()  # what stands for the server holds too much
+    assert [resource() is None for resource in app.resources] == [True, True, False]
+
+
+@pytest.mark.parametrize("leaves", ["closes", "resets", "is silent"])
+def test_context_on_real_servers(serve: Serve, ws: str, leaves: str) -> None:
+    app = Context()
+    # hypercorn's own task waits for a connection that is closing, in the application's context.
+    server = serve(app, ping_timeout=1, close_timeout=0.5 if ws == "hypercorn" else 60)
+    with Client(server.port).open() as first, Client(server.port).open() as other:
+        if leaves == "closes":
+            first.send(CLOSE, b"\x03\xe8")
+        elif leaves == "resets":
+            reset_on_close(first.socket)
+            first.close()
+
+        def is_freed() -> bool:
+            other.answer(0.1)
+            return bool(gc.collect() >= 0 and app.resources[0]() is None)
+
+        wait_until(is_freed)
+        assert app.resources[1]() is not None

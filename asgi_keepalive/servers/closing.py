@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable
+from contextvars import Context
 from math import inf
 from typing import Any
 
@@ -149,7 +150,9 @@ class BoundedTransport:
                 return
         if self._peer_sends or self._must_wait():
             self._peer_sends = False  # until more comes
-            self._poll_timer = self._loop.call_later(self._next_look, self._go_on)
+            self._poll_timer = self._loop.call_later(
+                self._next_look, self._go_on, context=Context()
+            )
             self._next_look = min(2 * self._next_look, LONGEST_WAIT)
         elif not self._lingering:
             self._transport.close()
@@ -185,7 +188,8 @@ class BoundedTransport:
     def flushed(self) -> None:
         """Everything has been written: go on without waiting for the next look."""
         if self._transport.can_write_eof():
-            self._loop.call_soon(self._go_on)  # the transport is in the midst of its own steps
+            # Not at once: the transport is in the midst of its own steps.
+            self._loop.call_soon(self._go_on, context=Context())
 
     def eof_received(self) -> bool:
         """The peer has shut down its side; return whether its transport is to stay open.
@@ -220,7 +224,8 @@ class BoundedTransport:
     def abort_after(self, timeout: float) -> None:
         """Abort TCP at the latest in `timeout` seconds; the first such call counts."""
         if self._abort_timer is None and not self._lost:
-            self._abort_timer = self._loop.call_later(timeout, self.abort)
+            # In an empty context: that of the application would be kept for as long.
+            self._abort_timer = self._loop.call_later(timeout, self.abort, context=Context())
             self._deadline = self._loop.time() + timeout
             if not self._transport.can_write_eof():
                 self._duplicate = duplicate(self._transport.get_extra_info("socket"))
@@ -284,8 +289,12 @@ def close_once_acknowledged(
     if left <= 0 or not unacknowledged(sock):
         sock.close()
         return
-    slower = min(2 * next_look, LONGEST_WAIT)
-    loop.call_later(min(next_look, left), close_once_acknowledged, sock, loop, deadline, slower)
+    loop.call_later(
+        min(next_look, left),
+        close_once_acknowledged,
+        *(sock, loop, deadline, min(2 * next_look, LONGEST_WAIT)),
+        context=Context(),
+    )
 
 
 def _ignore(*args: object) -> None:
