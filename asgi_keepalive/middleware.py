@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from collections.abc import Iterable
 
 from asgiref.compatibility import double_to_single_callable
@@ -81,6 +83,9 @@ class KeepaliveMiddleware:
             return
         nonce, scope = take_nonce(scope)
         server = extend(scope, receive, send)
+        if isinstance(server, Advice) and _may_be_early():
+            await asyncio.sleep(0)
+            server = extend(scope, receive, send)
         if isinstance(server, Advice):
             self._warn(server)
             keepalive = Keepalive(self.settings)
@@ -115,6 +120,16 @@ class KeepaliveMiddleware:
             logger.warning(
                 "keepalive is off%s: %s", advice.server and f" on {advice.server}", advice
             )
+
+
+def _may_be_early() -> bool:
+    """Whether the application may have begun before its server had the connection complete.
+
+    So do eager tasks, which a loop's task factory makes.
+    """
+    with contextlib.suppress(RuntimeError):  # the loop is none of asyncio's
+        return asyncio.get_running_loop().get_task_factory() is not None
+    return False
 
 
 def _with(scope: Scope, keepalive: Keepalive) -> Scope:

@@ -23,7 +23,8 @@ from asgi_keepalive import (
     KeepaliveUnsupported,
     get_keepalive,
 )
-from asgi_keepalive.extension import Application, Scope
+from asgi_keepalive.extension import Application, Scope, Server
+from asgi_keepalive.servers.advice import Advice
 from asgi_keepalive.settings import Settings
 
 from .fake_loop import FakeServer, Puppet, elapsed, fake_loop, in_no_time, ticks
@@ -234,6 +235,43 @@ class TestUnsupportedServer:
         queue: asyncio.Queue[Any] = asyncio.Queue()
         await KeepaliveMiddleware(app)({"type": "websocket"}, queue.get, queue.put)
         assert not get_keepalive(app.calls[0][0]).supported
+
+
+class TestEarlyStart:
+    """Eager tasks run an application before its server has the connection complete."""
+
+    @pytest.fixture
+    def looks(self, monkeypatch: pytest.MonkeyPatch) -> list[str | Server]:
+        """What each look for the server finds, the last first."""
+        calls: list[Any] = [unused] * 6
+        looks: list[str | Server] = [Server(*calls), Advice("not yet")]
+        monkeypatch.setattr("asgi_keepalive.middleware.extend", lambda *calls: looks.pop())
+        return looks
+
+    @in_no_time
+    async def test_server_is_looked_for_again(self, looks: list[str | Server]) -> None:
+        app = Recorder()
+        asyncio.get_running_loop().set_task_factory(
+            lambda loop, coroutine, **options: asyncio.Task(coroutine, loop=loop, **options)
+        )
+        await KeepaliveMiddleware(app)({"type": "websocket"}, unused, unused)
+        assert get_keepalive(app.calls[0][0]).supported
+        assert looks == []
+
+    @in_no_time
+    async def test_but_not_where_tasks_begin_late(self, looks: list[str | Server]) -> None:
+        app = Recorder()
+        await KeepaliveMiddleware(app)({"type": "websocket"}, unused, unused)
+        assert not get_keepalive(app.calls[0][0]).supported
+        assert len(looks) == 1
+
+    def test_nor_on_another_event_loop(self, looks: list[str | Server]) -> None:
+        app = Recorder()
+        running = KeepaliveMiddleware(app)({"type": "websocket"}, unused, unused)
+        with pytest.raises(StopIteration):
+            running.send(None)
+        assert not get_keepalive(app.calls[0][0]).supported
+        assert len(looks) == 1
 
 
 class TestErrors:

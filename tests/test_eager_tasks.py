@@ -1,0 +1,59 @@
+"""An event loop whose tasks begin at once (Python 3.12), as applications may set it up."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from typing import Any
+
+import pytest
+
+from asgi_keepalive import KeepaliveTimeout, get_keepalive
+
+from .client import CLOSE, PING, PONG, Client, close_code
+from .conftest import Reports, Serve
+from .server import Server, kernel_sockets, wait_until
+from .test_promises import accept
+
+pytestmark = pytest.mark.skipif(sys.version_info < (3, 12), reason="there are none before 3.12")
+
+
+def make_eager(server: Server) -> None:
+    if sys.version_info >= (3, 12):
+        server.run(lambda: asyncio.get_running_loop().set_task_factory(asyncio.eager_task_factory))
+
+
+def test_idle_and_silent(serve: Serve, reports: Reports) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await accept(receive, send)
+        reports.put(await get_keepalive(scope).ping())
+        reports.put(await receive())
+
+    server = serve(app)
+    make_eager(server)
+    with Client(server.port).open() as client:
+        client.send(PONG, client.expect(PING))
+        assert reports.get() >= 0
+        client.expect(PING)
+        assert close_code(client.expect(CLOSE)) == (1011, "keepalive ping timeout")
+        assert reports.get()["code"] == 1011
+        client.send(CLOSE, b"\x03\xf3")
+        client.until_end()
+
+
+def test_frozen(serve: Serve, reports: Reports) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await accept(receive, send)
+        try:
+            while True:
+                await send({"type": "websocket.send", "bytes": bytes(65536)})
+                await asyncio.sleep(0)
+        except KeepaliveTimeout as error:
+            reports.put(error.verdict.reason)
+            raise
+
+    server = serve(app)
+    make_eager(server)
+    with Client(server.port, receive_buffer=4096).open() as client:
+        assert reports.get() == "frozen"
+        wait_until(lambda: not kernel_sockets(server.port, client.port))
