@@ -26,6 +26,7 @@ class Process:
     Attributes:
         port: Where it listens, on 127.0.0.1.
         errors: What it has written to stderr, by line.
+        readers: The threads that read what it writes.
     """
 
     def __init__(self, *command: str, **environment: str) -> None:
@@ -41,8 +42,15 @@ class Process:
             stderr=subprocess.PIPE,
             text=True,
         )
-        for pipe, read in (self.popen.stdout, self._read_told), (self.popen.stderr, self._read):
-            threading.Thread(target=read, args=(pipe,), daemon=True).start()
+        self.readers = [
+            threading.Thread(target=read, args=(pipe,), daemon=True)
+            for pipe, read in [
+                (self.popen.stdout, self._read_told),
+                (self.popen.stderr, self._read),
+            ]
+        ]
+        for reader in self.readers:
+            reader.start()
 
     def _read_told(self, pipe: IO[str]) -> None:
         for line in pipe:
@@ -93,6 +101,8 @@ def started(*command: str, **environment: str) -> Iterator[Process]:
     finally:
         if process.popen.poll() is None:
             process.terminate()
+        for reader in process.readers:
+            reader.join(timeout=10)  # until the last of its processes has gone
         for pipe in process.popen.stdout, process.popen.stderr:
             assert pipe is not None
             pipe.close()
