@@ -256,7 +256,7 @@ class TestChanged:
     async def test_so_that_an_adapter_fails(
         self, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:
-        monkeypatch.setattr(sansio, "TOUCHED", None)
+        monkeypatch.setattr(sansio.KeepaliveProtocol, "touched", None)
         protocol, _ = connected(WebSocketsSansIOProtocol)
         protocol.scope = {}
         with caplog.at_level(logging.DEBUG, "asgi_keepalive"):

@@ -118,6 +118,7 @@ async def test_what_an_application_holds(
         server.task.exception()
     server.sent.clear()
     server.pings.clear()
+    server.on_pong = None
     del server.task, server  # the task holds the error that has left the application
     await asyncio.sleep(0)
     assert [one() for one in held] == [None, None]
