@@ -35,58 +35,47 @@ class Statistics:
 
 
 class RoundTrips:
-    """Collects what `Statistics` is a snapshot of."""
+    """Collects what `Statistics` is a snapshot of, in the event loop's thread.
 
-    __slots__ = (
-        "count",
-        "last_pong_at",
-        "latency",
-        "maximum",
-        "minimum",
-        "pings",
-        "rttvar",
-        "srtt",
-    )
+    Attributes:
+        latency: The last round trip, in seconds; `None` before the first.
+        pings: How many Pings have been written.
+    """
+
+    __slots__ = ("_seen", "latency", "pings")
 
     def __init__(self) -> None:
         self.latency: float | None = None
-        self.srtt = 0.0
-        self.rttvar = 0.0
-        self.minimum = 0.0
-        self.maximum = 0.0
-        self.count = 0
         self.pings = 0
-        self.last_pong_at = 0.0
+        # Latency, SRTT, RTTVAR, minimum, maximum, count, when the last one ended. It is one value:
+        # a snapshot that another thread takes is of one moment, too.
+        self._seen: tuple[float, float, float, float, float, int, float] | None = None
+
+    @property
+    def last_pong_at(self) -> float:
+        """When the last round trip ended; there has been one."""
+        assert self._seen is not None
+        return self._seen[-1]
 
     def add(self, latency: float, now: float) -> None:
         """Take in a round trip that has ended now."""
         self.latency = latency
-        self.last_pong_at = now
-        if self.count:
-            # RFC 6298 2.3: both from the old SRTT.
-            deviation = latency - self.srtt
-            self.srtt += deviation / 8
-            self.rttvar += ((deviation if deviation > 0 else -deviation) - self.rttvar) / 4
-            if latency < self.minimum:
-                self.minimum = latency
-            elif latency > self.maximum:
-                self.maximum = latency
-        else:  # 2.2
-            self.srtt = self.minimum = self.maximum = latency
-            self.rttvar = latency / 2
-        self.count += 1
+        if self._seen is None:  # RFC 6298 2.2
+            self._seen = latency, latency, latency / 2, latency, latency, 1, now
+            return
+        _, srtt, rttvar, minimum, maximum, count, _ = self._seen
+        # 2.3: both from the old SRTT.
+        deviation = latency - srtt
+        rttvar += ((deviation if deviation > 0 else -deviation) - rttvar) / 4
+        if latency < minimum:
+            minimum = latency
+        elif latency > maximum:
+            maximum = latency
+        self._seen = latency, srtt + deviation / 8, rttvar, minimum, maximum, count + 1, now
 
     def snapshot(self) -> Statistics:
         """Return the statistics as they are now."""
-        if not self.count:
+        seen = self._seen
+        if seen is None:
             return Statistics(None, None, None, None, None, 0, self.pings, None)
-        return Statistics(
-            self.latency,
-            self.srtt,
-            self.rttvar,
-            self.minimum,
-            self.maximum,
-            self.count,
-            self.pings,
-            self.last_pong_at,
-        )
+        return Statistics(*seen[:6], self.pings, seen[6])

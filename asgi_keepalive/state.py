@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import threading
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
@@ -30,8 +31,8 @@ class Link(Protocol):
 class Keepalive:
     """The keepalive of one WebSocket connection, for its application to read.
 
-    Every attribute is read-only, and stays readable after the connection has ended. `ping` and
-    `configure` are for the event loop's thread.
+    Every attribute is read-only, and stays readable after the connection has ended, from any
+    thread. `ping` and `configure` are for the event loop's own.
     """
 
     __slots__ = (
@@ -41,6 +42,7 @@ class Keepalive:
         "_round_trips",
         "_settings",
         "_supported",
+        "_thread",
         "_verdict",
     )
 
@@ -54,6 +56,7 @@ class Keepalive:
         self._link = link
         self._supported = link is not None
         self._round_trips = round_trips or RoundTrips()
+        self._thread = threading.get_ident()
         self._verdict: Verdict | None = None
         self._on_configure: Callable[[], None] | None = None  # of what tells a page
 
@@ -118,7 +121,9 @@ class Keepalive:
             KeepaliveTimeout: The connection has been failed by its keepalive.
             KeepaliveUnsupported: The server has no Pings to offer, see `supported`, or something
                 has refused this one, which is the error's cause.
+            RuntimeError: This is not the event loop's thread; nothing has been sent.
         """
+        self._must_be_called_in_its_thread("ping", "asyncio.run_coroutine_threadsafe")
         if not self._supported:
             raise KeepaliveUnsupported("this server gives no access to Ping and Pong frames")
         if self._link is None:
@@ -145,10 +150,19 @@ class Keepalive:
         Raises:
             TypeError: A setting is not a number nor `None`; nothing has been changed.
             ValueError: A setting is not positive and finite; nothing has been changed.
+            RuntimeError: This is not the event loop's thread; nothing has been changed.
         """
+        self._must_be_called_in_its_thread("configure", "loop.call_soon_threadsafe")
         given = {"ping_interval": ping_interval, "ping_timeout": ping_timeout}
         changes: Any = {name: value for name, value in given.items() if value is not UNCHANGED}
         self._configure(dataclasses.replace(self._settings, **changes))
+
+    def _must_be_called_in_its_thread(self, name: str, how: str) -> None:
+        if threading.get_ident() != self._thread:
+            raise RuntimeError(
+                f"{name}() must be called in the thread of the connection's event loop: from "
+                f"another use {how}, or asgiref.sync.async_to_sync"
+            )
 
     # For the connection and the middleware.
 

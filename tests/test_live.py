@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
+import sys
+import threading
 import time
 import urllib.request
+from collections import deque
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -14,7 +19,7 @@ from starlette.routing import Mount
 from starlette.testclient import TestClient
 
 from asgi_keepalive import Keepalive, KeepaliveMiddleware
-from asgi_keepalive.dashboard import PIECE, Dashboard
+from asgi_keepalive.dashboard import PIECE, Dashboard, _row
 from asgi_keepalive.observers.live import FAILURES, RECENT, LiveConnection, LiveConnections
 from asgi_keepalive.report import LONGEST
 from asgi_keepalive.settings import Settings
@@ -185,6 +190,85 @@ class TestConnections:
         for connection in live:
             connection.closed()
         assert list(live) == []
+
+
+class TestFromAnotherThread:
+    """What reads may come between any two steps of what writes."""
+
+    @pytest.fixture(autouse=True)
+    def switching(self) -> Iterator[None]:
+        interval = sys.getswitchinterval()
+        sys.setswitchinterval(1e-6)
+        yield
+        sys.setswitchinterval(interval)
+
+    @pytest.mark.parametrize(
+        "read",
+        [
+            lambda live: [one.waiting for one in live],
+            lambda live: [(one.state, one.is_late, one.since_last_pong) for one in live],
+            lambda live: [list(reversed(one.recent)) for one in live],
+            lambda live: live.slowest_first(),
+            lambda live: [failure.at for failure in live.failures],
+            lambda live: [_row(one) for one in live],
+        ],
+    )
+    def test_everything_can_be_read(self, read: Callable[[LiveConnections], object]) -> None:
+        def write() -> None:
+            for number in itertools.count():
+                connection = added(live, number, 0.25)
+                for one in live:
+                    one.pinged()
+                    one.ponged(0.25)
+                connection.failed(verdict)
+                if number % 10:
+                    connection.closed()
+                if done:
+                    break
+
+        live = LiveConnections()
+        verdict = judge({}, waited=1, behind=None, stalled=0)
+        done: list[bool] = []
+        thread = threading.Thread(target=write)
+        thread.start()
+        try:
+            end = time.monotonic() + 0.5
+            while time.monotonic() < end:
+                read(live)
+        finally:
+            done.append(True)
+            thread.join()
+
+    def test_pong_that_comes_while_one_looks(self) -> None:
+        class Answered(deque[float]):
+            def __len__(self) -> int:
+                length = super().__len__()
+                self.clear()
+                return length
+
+        connection = added(LiveConnections(), 1)
+        connection._pinged_at = Answered([time.monotonic()])
+        assert connection.waiting is not None
+        connection._pinged_at = Answered()
+        assert connection.waiting is None
+
+    def test_statistics_are_those_of_one_moment(self) -> None:
+        class Latency(float):
+            def __sub__(self, other: float) -> float:
+                seen.append(keepalive.statistics)
+                return super().__sub__(other)
+
+            def __lt__(self, other: float) -> bool:
+                seen.append(keepalive.statistics)
+                return super().__lt__(other)
+
+        keepalive = Keepalive(Settings())
+        keepalive._round_trips.add(1.0, 10.0)
+        seen = [keepalive.statistics]
+        keepalive._round_trips.add(Latency(2.0), 20.0)
+        assert len(seen) >= 3
+        assert len(set(seen)) == 1
+        assert keepalive.statistics.maximum == 2
 
 
 class TestDashboard:

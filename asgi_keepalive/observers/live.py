@@ -49,14 +49,13 @@ class Failure:
 
 
 class LiveConnection(Observer):
-    """An open connection. Times are in seconds.
+    """An open connection. Times are in seconds; it can be read from any thread.
 
     Attributes:
         number: Which it is; they count from 1.
         client: The address of its client.
         path: Its path, without the query string, which may hold secrets.
         keepalive: What its application finds in `scope["state"]["keepalive"]`.
-        recent: Its last latencies, the last of them last.
     """
 
     def __init__(self, live: LiveConnections, number: int, scope: Scope) -> None:
@@ -64,9 +63,9 @@ class LiveConnection(Observer):
         self.client = client(scope)
         self.path = path(scope)
         self.keepalive: Keepalive = get_keepalive(scope)
-        self.recent: deque[float] = deque(maxlen=RECENT)
         self._live = live
         self._opened_at = time.monotonic()
+        self._recent: deque[float] = deque(maxlen=RECENT)
         self._pinged_at: deque[float] = deque(maxlen=REMEMBERED)  # those not answered yet
 
     @property
@@ -77,7 +76,16 @@ class LiveConnection(Observer):
     @property
     def waiting(self) -> float | None:
         """How long a Pong has been awaited; `None` if none is."""
-        return time.monotonic() - self._pinged_at[0] if self._pinged_at else None
+        try:
+            since = self._pinged_at[0]
+        except IndexError:  # another thread must not look twice
+            return None
+        return time.monotonic() - since
+
+    @property
+    def recent(self) -> deque[float]:
+        """Its last latencies, the last of them last: a copy."""
+        return self._recent.copy()
 
     @property
     def since_last_pong(self) -> float | None:
@@ -122,14 +130,14 @@ class LiveConnection(Observer):
         self._pinged_at.append(time.monotonic())
 
     def ponged(self, latency: float) -> None:
-        self.recent.append(latency)
+        self._recent.append(latency)
         # It acknowledges the Pings before its own, too; those after it go on waiting.
         answered = self.keepalive._round_trips.last_pong_at - latency - ROUNDING
         while self._pinged_at and self._pinged_at.popleft() < answered:
             pass
 
     def failed(self, verdict: Verdict) -> None:
-        self._live.failures.append(Failure(self.client, self.path, time.time(), verdict))
+        self._live._failures.append(Failure(self.client, self.path, time.time(), verdict))
 
     def closed(self) -> None:
         self._live._open.pop(self.number, None)
@@ -138,14 +146,11 @@ class LiveConnection(Observer):
 class LiveConnections:
     """Keeps the open connections: `KeepaliveMiddleware(app, observers=[live])`.
 
-    Iterate over it, or ask for its `len`. It knows those of its own process.
-
-    Attributes:
-        failures: The last failures, the last of them last.
+    Iterate over it, or ask for its `len`, in any thread. It knows those of its own process.
     """
 
     def __init__(self) -> None:
-        self.failures: deque[Failure] = deque(maxlen=FAILURES)
+        self._failures: deque[Failure] = deque(maxlen=FAILURES)
         self._numbers = itertools.count(1)
         self._open: dict[int, LiveConnection] = {}
 
@@ -153,12 +158,17 @@ class LiveConnections:
         """Return what keeps one connection."""
         return LiveConnection(self, next(self._numbers), scope)
 
+    @property
+    def failures(self) -> deque[Failure]:
+        """The last failures, the last of them last: a copy."""
+        return self._failures.copy()
+
     def __len__(self) -> int:
         return len(self._open)
 
     def __iter__(self) -> Iterator[LiveConnection]:
         """Iterate over those that are open now, the oldest first; some may close meanwhile."""
-        return iter(list(self._open.values()))
+        return iter(self._open.copy().values())
 
     def slowest_first(self) -> list[LiveConnection]:
         """Return those that are open now, sorted by `slowness`."""
