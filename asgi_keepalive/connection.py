@@ -123,14 +123,14 @@ class Connection(Pinging):
 
     def _fail(self, ping: Ping, now: float) -> None:
         """Fail the connection (RFC 6455 7.1.7) and release the application at once."""
-        paused_since = self._paused_since
         traffic: Traffic = {}
         with contextlib.suppress(*MISTAKES):  # it is evidence of a failure, no reason for none
             traffic = self._server.traffic()
         verdict = judge(
             traffic,
             waited=now - ping.sent_at,
-            behind=None if paused_since is None else now - paused_since,
+            timeout=ping.timeout,
+            paused=self._heartbeat.paused(ping, now),
             stalled=ping.put_off,
         )
         try:

@@ -12,6 +12,9 @@ next Ping come in as arguments, commands come out. Its rules:
    connection. A manual Ping, one that the application asked for, only expires.
 4. A stalled event loop is not the peer's fault. A deadline that passes while the loop is still
    catching up with what piled up during a stall is put off, once, by as long as that took.
+5. Neither is an application that is behind, so that the server does not read. A deadline is put
+   off by as long as reading has been paused since the Ping was written, in all, but by no more
+   than `ping_timeout`: an application may not be behind for ever.
 
 Everything a peer may do is legal input; nothing it does raises.
 """
@@ -35,14 +38,30 @@ EARLY = 0.001
 class Ping:
     """A Ping in flight. Times are monotonic seconds; an infinite deadline is none.
 
-    Its deadline has been put off because the event loop stood still for `put_off` seconds.
+    Attributes:
+        timeout: How long to wait for its Pong.
+        due: When that is over, had reading never been paused.
+        deadline: The same, put off because it has been.
+        put_off: For how long the event loop stood still, if both have been put off by that.
+        paused_before: For how long reading had been paused before it was written.
     """
 
     payload: bytes
     sent_at: float
-    deadline: float
     manual: bool
+    timeout: float = inf
+    due: float = inf
+    deadline: float = inf
     put_off: float = 0.0
+    paused_before: float = 0.0
+
+    def wait_for_ever(self) -> None:
+        """Let it have no deadline any more."""
+        self.due = self.deadline = inf
+
+    def allow_for(self, paused: float) -> None:
+        """Put the deadline off by as long as reading has been paused, within the bound."""
+        self.deadline = self.due + min(paused, self.timeout)
 
 
 @dataclass(slots=True)
@@ -75,6 +94,8 @@ class Heartbeat:
     __slots__ = (
         "_awaited",
         "_is_closed",
+        "_paused",
+        "_paused_at",
         "_pinged_at",
         "_pings",
         "is_open",
@@ -90,6 +111,8 @@ class Heartbeat:
         self.round_trips = RoundTrips()
         self._pings: list[Ping] = []  # in flight, in the order they were sent
         self._awaited: Ping | None = None  # the keepalive Ping that has a deadline
+        self._paused = 0.0  # for how long reading was, until it went on the last time
+        self._paused_at: float | None = None  # since when it is
         self._pinged_at = 0.0  # when the last keepalive Ping was tried, or the connection opened
         self.next_ping_at = inf
         """When the next keepalive Ping is due, provided that no Pong is awaited by then."""
@@ -122,7 +145,7 @@ class Heartbeat:
         if self.is_open:
             self._next_ping_from(self._pinged_at)
         if self._awaited is not None and None in (settings.ping_interval, settings.ping_timeout):
-            self._awaited.deadline = inf
+            self._awaited.wait_for_ever()
             self._awaited = None
 
     @property
@@ -145,12 +168,17 @@ class Heartbeat:
         """
         commands: list[Command] = []
         for ping in self._pings.copy():
+            if now >= ping.deadline:
+                # While reading is paused the deadline recedes; when it goes on we shall know more.
+                is_paused = self._paused_at is not None
+                ping.allow_for(inf if is_paused else self.paused(ping, now))
             if now < ping.deadline:
                 continue
             if grace and not ping.put_off:
                 ping.put_off = grace
-                timeout = ping.deadline - ping.sent_at
-                ping.deadline = now + min(grace, timeout)
+                seconds = now - ping.deadline + min(grace, ping.timeout)
+                ping.due += seconds
+                ping.deadline += seconds
             elif ping.manual:
                 self._pings.remove(ping)
                 commands.append(Expire(ping))
@@ -168,11 +196,11 @@ class Heartbeat:
     def give_up(self, ping: Ping) -> None:
         """Nobody waits for the Pong of this manual Ping any more; it still acknowledges."""
         ping.manual = False
-        ping.deadline = inf
+        ping.wait_for_ever()
         self._forget()
 
     def _sent(self, payload: bytes, now: float, *, manual: bool) -> Ping:
-        ping = Ping(payload, now, inf, manual)
+        ping = Ping(payload, now, manual)
         self._pings.append(ping)
         return ping
 
@@ -186,9 +214,11 @@ class Heartbeat:
         """The Ping has been written: its round trip and its deadline begin at `now`."""
         self.round_trips.pings += 1
         ping.sent_at = now
+        ping.paused_before = self._paused_until(now)
         timeout = self.settings.ping_timeout
         if timeout is not None:
-            ping.deadline = now + timeout
+            ping.timeout = timeout
+            ping.due = ping.deadline = now + timeout
         if not ping.manual:
             self._next_ping_from(now)
             # Its Pong may have come already, from a server that only pretends to write.
@@ -202,6 +232,23 @@ class Heartbeat:
             self._pings.remove(ping)
         if self.is_open and not ping.manual:
             self._next_ping_from(now)
+
+    def read_paused(self, paused: bool, now: float) -> None:
+        """The server has stopped reading, as too much is unread, or goes on."""
+        if not paused:
+            self._paused, self._paused_at = self._paused_until(now), None
+            for ping in self._pings:
+                ping.allow_for(self.paused(ping, now))
+        elif self._paused_at is None:
+            self._paused_at = now
+
+    def _paused_until(self, now: float) -> float:
+        """Return for how long reading has been paused so far."""
+        return self._paused if self._paused_at is None else self._paused + now - self._paused_at
+
+    def paused(self, ping: Ping, now: float) -> float:
+        """Return for how long reading has been paused since the Ping was written, in all."""
+        return max(0.0, self._paused_until(now) - ping.paused_before)  # clocks are coarse
 
     def pong(self, payload: bytes, now: float) -> list[Ping]:
         """Take in a Pong; return the Pings it acknowledges, the one it answers last."""

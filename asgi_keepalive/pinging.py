@@ -43,7 +43,6 @@ class Pinging(Alarm):
         "_factories",
         "_manual",
         "_observers",
-        "_paused_since",
         "_refused",
         "_server",
         "keepalive",
@@ -58,7 +57,6 @@ class Pinging(Alarm):
         self._factories = factories
         self._manual = ManualPings()
         self._observers: Observers | None = None
-        self._paused_since: float | None = None  # when the server stopped reading ahead
         self._refused = False  # whether the last keepalive Ping has been
         self._server = server
 
@@ -213,7 +211,8 @@ class Pinging(Alarm):
             self._observers.ponged(latency)
 
     def _on_read_paused(self, paused: bool, now: float) -> None:
-        self._paused_since = now if paused else None
+        self._heartbeat.read_paused(paused, now)
+        self._arm()
 
 
 def _payload() -> bytes:

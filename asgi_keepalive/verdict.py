@@ -20,7 +20,9 @@ class Verdict:
     Attributes:
         reason: The first of these that holds.
 
-            - `application behind`: the server did not read, as too much was unread already.
+            - `application behind`: since the Ping was written the server has read for less than
+              `ping_timeout`, as too much was unread. (By as long as it did not read the deadline
+              has been put off, but only by `ping_timeout`; here that was not enough.)
             - `frozen`: what had been written could not leave, the peer has no room for it.
             - `stalled`: the event loop stood still while the Pong was awaited, and something has
               come from the peer that it may not have got to.
@@ -30,7 +32,8 @@ class Verdict:
         quiet: For how long nothing at all had come from the peer; `None` if the server cannot tell.
             If it is less than `waited`, the peer sends, but no Pong.
         unsent: How many bytes could not leave; `None` if the server cannot tell.
-        behind: For how long the server had not been reading; `None` if it was.
+        behind: For how long the server did not read since the Ping was written, in all, as too much
+            was unread; `None` if it always read.
         stalled: How long the event loop stood still while the Pong was awaited. The deadline has
             been put off, once, by as long, at most by `ping_timeout`.
     """
@@ -54,24 +57,29 @@ class Verdict:
             return f"the event loop stood still for {self.stalled:.3g} s"
         if self.quiet is None:
             return "no Pong has come"
-        if _may_have_come(self.quiet, self.waited):
+        if self.quiet < self.waited + TICK:
             return f"no Pong has come, the last of anything else {self.quiet:.3g} s ago"
         return f"nothing has come for {self.quiet:.3g} s"
 
 
-def judge(traffic: Traffic, *, waited: float, behind: float | None, stalled: float) -> Verdict:
-    """Return the verdict that the evidence leads to; see `Verdict`."""
+def judge(
+    traffic: Traffic, *, waited: float, timeout: float, paused: float, stalled: float
+) -> Verdict:
+    """Return the verdict that the evidence leads to, see `Verdict`.
+
+    Args:
+        traffic: How things stand with the peer.
+        waited: How long the Pong was awaited.
+        timeout: How long to wait for a Pong, had nothing put the deadline off.
+        paused: For how long reading was paused meanwhile, in all.
+        stalled: For how long the event loop stood still meanwhile.
+    """
     quiet, unsent = traffic.get("quiet"), traffic.get("unsent")
     reason: Reason = "silent"
-    if behind is not None:
+    if paused > timeout:
         reason = "application behind"
     elif unsent:
         reason = "frozen"
-    elif stalled and (quiet is None or _may_have_come(quiet, waited)):
+    elif stalled and (quiet is None or quiet < waited + TICK):
         reason = "stalled"
-    return Verdict(reason, waited, quiet, unsent, behind, stalled)
-
-
-def _may_have_come(quiet: float, waited: float) -> bool:
-    """Whether anything may have come since the Ping."""
-    return quiet < waited + TICK
+    return Verdict(reason, waited, quiet, unsent, paused or None, stalled)

@@ -52,6 +52,19 @@ async def outcome(awaitable: Awaitable[Any]) -> Any:
         return error
 
 
+async def paused(server: FakeServer, begin: float, end: float) -> None:
+    """Let the server not read for a while, as too much is unread."""
+    await asyncio.sleep(begin - elapsed())
+    server.sent[0]["on_read_paused"](True, time.monotonic())
+    await asyncio.sleep(end - elapsed())
+    server.sent[0]["on_read_paused"](False, time.monotonic())
+
+
+async def paused_each(server: FakeServer, pauses: list[tuple[float, float]]) -> None:
+    for pause in pauses:
+        await paused(server, *pause)
+
+
 async def until_failed(server: FakeServer) -> None:
     await asyncio.sleep(30 - elapsed())
     assert server.failed_at == 30
@@ -266,6 +279,66 @@ class TestSender:
         error = await outcome(app.text("x"))
         assert type(error) is KeepaliveTimeout
         assert repr(error.__cause__) == "ConnectionError('the WebSocket connection is not open')"
+
+
+class TestBusy:
+    """P4: the server does not read, as the application is behind."""
+
+    @in_no_time
+    async def test_pong_that_is_read_late_counts(self) -> None:
+        server, app = await accepted(**TIMES)
+        await paused(server, 21, 39)
+        await asyncio.sleep(0.5)
+        server.pong(server.pings[0]["bytes"])
+        await asyncio.sleep(1)
+        assert not app.keepalive.timed_out
+        assert app.keepalive.latency == 19.5
+        assert server.pinged_at == [20, 40]
+
+    @pytest.mark.parametrize(
+        ("pauses", "failed_at"),
+        [
+            ([(5, 15)], 30),
+            ([(5, 25)], 35),
+            ([(21, 22), (24, 26)], 33),
+            ([(29, 31), (31.5, 33)], 33.5),
+            ([(21, 35)], 40),
+            ([(21, 1000)], 40),
+            ([(29.99, 30.01)], 30.02),
+        ],
+    )
+    @in_no_time
+    async def test_dead_peer_of_a_busy_application_is_failed_all_the_same(
+        self, pauses: list[tuple[float, float]], failed_at: float
+    ) -> None:
+        server, app = await accepted(**TIMES)
+        reading = asyncio.ensure_future(paused_each(server, pauses))
+        assert await app.receive() == FAILED
+        assert elapsed() == pytest.approx(failed_at)
+        reading.cancel()
+
+    @in_no_time
+    async def test_both_members_of_a_broadcast_are_pinged_in_the_same_instant(self) -> None:
+        """The frozen one blocks the handler of the other, which is read no more."""
+        (frozen, to_frozen), (healthy, of_healthy) = [await accepted(**TIMES) for _ in range(2)]
+        frozen.writable.clear()
+        await asyncio.sleep(20.3)
+        healthy.sent[0]["on_read_paused"](True, time.monotonic())
+        with pytest.raises(KeepaliveTimeout):
+            await to_frozen.text("x")
+        assert elapsed() == 30
+        healthy.sent[0]["on_read_paused"](False, time.monotonic())
+        await asyncio.sleep(0.1)
+        healthy.pong(healthy.pings[0]["bytes"])
+        await asyncio.sleep(5)
+        assert not of_healthy.keepalive.timed_out
+
+    @in_no_time
+    async def test_manual_ping_expires_later(self) -> None:
+        server, app = await accepted(ping_interval=None, ping_timeout=10)
+        ping = asyncio.ensure_future(outcome(app.keepalive.ping()))
+        await paused(server, 1, 4)
+        assert str(await ping) == "no Pong for 13 s"
 
 
 class TestStalledLoop:
@@ -1389,35 +1462,36 @@ class TestLog:
 
     @in_no_time
     async def test_application_that_was_behind(self, caplog: pytest.LogCaptureFixture) -> None:
-        server, _ = await accepted(**TIMES)
-        on_read_paused = server.sent[0]["on_read_paused"]
-        await asyncio.sleep(5)
-        on_read_paused(True, time.monotonic())
-        await asyncio.sleep(1)
-        on_read_paused(False, time.monotonic())
-        await asyncio.sleep(16.5)
-        on_read_paused(True, time.monotonic())
-        await until_failed(server)
+        """It is told in all, also if reading goes on again at that moment."""
+        server, app = await accepted(**TIMES)
+        await paused(server, 5, 6)
+        await paused(server, 21, 22)
+        await paused(server, 22.5, 40)
+        assert await app.receive() == FAILED
+        assert elapsed() == 40
         assert caplog.record_tuples == [
             (
                 "asgi_keepalive",
                 logging.WARNING,
-                "192.0.2.1:50000 /chat: keepalive ping timeout, no Pong for 10 s, "
+                "192.0.2.1:50000 /chat: keepalive ping timeout, no Pong for 20 s, "
                 "last latency unknown; application behind: its unread messages have kept "
-                "the server from reading for 7.5 s",
+                "the server from reading for 18.5 s",
             )
         ]
 
+    @pytest.mark.parametrize("pause", [(0, 20), (22, 25)])
     @in_no_time
-    async def test_application_that_caught_up(self, caplog: pytest.LogCaptureFixture) -> None:
-        server, _ = await accepted(**TIMES)
-        on_read_paused = server.sent[0]["on_read_paused"]
-        on_read_paused(True, time.monotonic())
-        await asyncio.sleep(22)
-        on_read_paused(False, time.monotonic())
-        await until_failed(server)
+    async def test_application_that_caught_up(
+        self, caplog: pytest.LogCaptureFixture, pause: tuple[float, float]
+    ) -> None:
+        server, app = await accepted(**TIMES)
+        await paused(server, *pause)
+        await app.receive()
         [record] = caplog.records
         assert record.levelno == logging.INFO
+        assert app.keepalive.verdict
+        assert app.keepalive.verdict.reason == "silent"
+        assert app.keepalive.verdict.behind == (3 if pause[1] == 25 else None)
 
     @in_no_time
     async def test_stalled_loop(self, caplog: pytest.LogCaptureFixture) -> None:

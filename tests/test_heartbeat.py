@@ -335,6 +335,130 @@ class TestStalledLoop:
         assert heartbeat.wake_at == START + 40
 
 
+class TestApplicationThatIsBehind:
+    """Rule 5."""
+
+    @pytest.mark.parametrize(
+        ("pauses", "overdue_at"),
+        [
+            ([], 30),
+            ([(22, 25)], 33),
+            ([(15, 25)], 35),  # it began before the Ping
+            ([(15, 20)], 30),  # all of it was before
+            ([(22, 23), (24, 26), (29, 30.5)], 34.5),
+            ([(29.75, 31)], 31.25),
+            ([(29, 31), (31.5, 33)], 33.5),
+            ([(21, 30)], 39),
+            ([(21, 31)], 40),
+            ([(21, 31), (32, 33)], 40),  # no more than one timeout
+            ([(21, 39)], 40),
+            ([(29, inf)], 40),
+            ([(22, 23), (29, inf)], 40),
+            ([(0, inf)], 40),
+        ],
+    )
+    def test_time_in_which_we_did_not_read_does_not_count(
+        self, pauses: list[tuple[float, float]], overdue_at: float
+    ) -> None:
+        heartbeat = opened(ping_interval=20, ping_timeout=10)
+        events = [event for begin, end in pauses for event in ((begin, True), (end, False))]
+        ping, commands = None, []
+        for at, paused in [*events, (inf, True)]:
+            while heartbeat.is_open and START + at >= heartbeat.wake_at:
+                woken_at = heartbeat.wake_at
+                commands = heartbeat.tick(woken_at, b"ping", UP_TO_DATE)
+                if commands and isinstance(commands[0], SendPing):
+                    ping = sent(commands)
+                    heartbeat.written(ping, woken_at)
+            heartbeat.read_paused(paused, START + at)
+        assert ping is not None
+        assert commands == [Fail(ping)]
+        assert woken_at == START + overdue_at
+
+    def test_how_long_it_was_in_all(self) -> None:
+        heartbeat = opened(ping_interval=20, ping_timeout=10)
+        heartbeat.read_paused(True, START + 19)
+        ping = ping_at(heartbeat, START + 20)
+        assert heartbeat.paused(ping, START + 22) == 2
+        heartbeat.read_paused(False, START + 23)
+        heartbeat.read_paused(True, START + 25)
+        heartbeat.read_paused(True, START + 26)  # which a server should not tell
+        assert heartbeat.paused(ping, START + 28) == 3 + 3
+        heartbeat.read_paused(False, START + 29)
+        heartbeat.read_paused(False, START + 35)
+        assert heartbeat.paused(ping, START + 100) == 3 + 4
+
+    def test_a_peer_that_is_read_again_has_the_time_that_was_left(self) -> None:
+        heartbeat = opened(ping_interval=20, ping_timeout=10)
+        ping = ping_at(heartbeat, START + 20)
+        heartbeat.read_paused(True, START + 24)
+        assert heartbeat.tick(START + 30, b"", UP_TO_DATE) == []
+        assert heartbeat.wake_at == START + 40
+        heartbeat.read_paused(False, START + 31)
+        assert heartbeat.wake_at == START + 37
+        heartbeat.pong(b"ping", START + 36)
+        assert heartbeat.wake_at == START + 40
+        assert ping.deadline == START + 37
+
+    def test_while_reading_is_paused_one_wake_up_is_enough(self) -> None:
+        """A deadline that recedes must not be run after."""
+        heartbeat = opened(ping_interval=20, ping_timeout=10)
+        ping_at(heartbeat, START + 20)
+        heartbeat.read_paused(True, START + 29.999)
+        assert heartbeat.tick(START + 30, b"", UP_TO_DATE) == []
+        assert heartbeat.wake_at == START + 40
+
+    def test_a_manual_ping_is_put_off_too(self) -> None:
+        heartbeat = opened(ping_interval=None, ping_timeout=10)
+        manual = manual_ping(heartbeat, b"manual", START)
+        heartbeat.read_paused(True, START + 1)
+        assert heartbeat.tick(START + 10, b"", UP_TO_DATE) == []
+        heartbeat.read_paused(False, START + 13)
+        assert heartbeat.tick(START + 20, b"", UP_TO_DATE) == [Expire(manual)]
+
+    @pytest.mark.parametrize("resumed", [False, True])
+    def test_a_stall_comes_on_top_once(self, resumed: bool) -> None:
+        heartbeat = opened(ping_interval=20, ping_timeout=10)
+        ping = ping_at(heartbeat, START + 20)
+        heartbeat.read_paused(True, START + 25)
+        assert heartbeat.tick(START + 45, b"", 4) == []
+        assert (heartbeat.wake_at, ping.put_off) == (START + 49, 4)
+        if resumed:
+            heartbeat.read_paused(False, START + 47)
+        assert heartbeat.tick(START + 48, b"", 4) == []
+        assert heartbeat.tick(START + 49, b"", 4) == [Fail(ping)]
+
+    def test_a_pause_after_a_stall_counts_too(self) -> None:
+        heartbeat = opened(ping_interval=20, ping_timeout=10)
+        ping = ping_at(heartbeat, START + 20)
+        assert heartbeat.tick(START + 31, b"", 4) == []
+        heartbeat.read_paused(True, START + 32)
+        heartbeat.read_paused(False, START + 35)
+        assert heartbeat.tick(START + 35, b"", 4) == []
+        assert heartbeat.wake_at == START + 38
+        assert heartbeat.tick(START + 38, b"", 4) == [Fail(ping)]
+
+    def test_a_deadline_that_was_turned_off_does_not_come_back(self) -> None:
+        heartbeat = opened(ping_interval=20, ping_timeout=10)
+        ping = ping_at(heartbeat, START + 20)
+        manual = manual_ping(heartbeat, b"manual", START + 20)
+        heartbeat.read_paused(True, START + 21)
+        heartbeat.configure(Settings(ping_interval=None))
+        heartbeat.give_up(manual)
+        heartbeat.read_paused(False, START + 22)
+        assert heartbeat.wake_at == ping.deadline == manual.deadline == inf
+
+    def test_a_coarse_clock_never_brings_a_deadline_forward(self) -> None:
+        heartbeat = opened(ping_interval=20, ping_timeout=10)
+        heartbeat.read_paused(True, START + 19.5)
+        ping = ping_at(heartbeat, START + 20.0005)
+        heartbeat.read_paused(False, START + 20)
+        assert ping.deadline == START + 30.0005
+        heartbeat.read_paused(True, START + 30.001)
+        heartbeat.read_paused(False, START + 30)
+        assert ping.deadline == START + 30.0005
+
+
 class TestBeginningAndEnd:
     def test_nothing_is_due_before_opening(self) -> None:
         heartbeat = Heartbeat(Settings())
@@ -391,6 +515,8 @@ class TestOtherSettings:
 
 
 SECONDS = st.sampled_from([0.0, 0.0004, 0.5, 1.0, 1.5, 5.0]) | st.floats(0, 10)
+ROUNDING = 1e-6
+
 REFUSED = 8.0
 """A Ping that would take longer to write than this is refused instead."""
 
@@ -411,6 +537,9 @@ class ArbitraryEvents(RuleBasedStateMachine):
         self.written_at: dict[Ping, float] = {}
         self.timeouts: dict[Ping, float | None] = {}
         self.acknowledged: list[Ping] = []
+        self.due: dict[Ping, float] = {}
+        self.pauses: list[tuple[float, float]] = []
+        self.paused_at: float | None = None
         self.always_without_timeout = settings.ping_timeout is None
 
     @property
@@ -426,7 +555,8 @@ class ArbitraryEvents(RuleBasedStateMachine):
         self.heartbeat.written(ping, self.now)
         self.in_flight.append(ping)
         self.written_at[ping] = self.now
-        self.timeouts[ping] = self.settings.ping_timeout
+        timeout = self.timeouts[ping] = self.settings.ping_timeout
+        self.due[ping] = inf if timeout is None else self.now + timeout
 
     @precondition(lambda self: not self.heartbeat.is_open and not self.ended)
     @rule()
@@ -455,6 +585,23 @@ class ArbitraryEvents(RuleBasedStateMachine):
     def wait(self, seconds: float) -> None:
         self.now += seconds
 
+    @rule()
+    def pause_or_resume(self) -> None:
+        if self.paused_at is None:
+            self.paused_at = self.now
+        else:
+            self.pauses.append((self.paused_at, self.now))
+            self.paused_at = None
+        self.heartbeat.read_paused(self.paused_at is not None, self.now)
+
+    def paused(self, ping: Ping) -> float:
+        """Return for how long reading has been paused since the Ping was written."""
+        written_at = self.written_at[ping]
+        pauses = list(self.pauses)
+        if self.paused_at is not None:
+            pauses.append((self.paused_at, self.now))
+        return sum(end - max(begin, written_at) for begin, end in pauses if end > written_at)
+
     @rule(delay=SECONDS, stood_still=st.just(0.0) | SECONDS)
     def tick_when_due(self, delay: float, stood_still: float) -> None:
         if self.heartbeat.wake_at < inf:
@@ -464,7 +611,7 @@ class ArbitraryEvents(RuleBasedStateMachine):
     @rule(delay=SECONDS, stood_still=st.just(0.0) | SECONDS)
     def tick(self, delay: float, stood_still: float) -> None:
         now = self.now
-        before = {ping: (ping.deadline, ping.put_off) for ping in self.in_flight}
+        before = {ping: ping.put_off for ping in self.in_flight}
         overdue = {ping for ping in self.in_flight if ping.deadline <= now}
         was_open = self.heartbeat.is_open
         commands = self.heartbeat.tick(now, self.payload(), stood_still)
@@ -478,12 +625,14 @@ class ArbitraryEvents(RuleBasedStateMachine):
         if self.ended:
             return
         for ping in before.keys() & set(self.in_flight):
-            deadline, put_off = before[ping]
-            if ping in overdue:  # it can only have been put off, for the first time
-                assert stood_still
-                assert not put_off
-                put_off, deadline = stood_still, now + min(stood_still, deadline - ping.sent_at)
-            assert (ping.deadline, ping.put_off) == (deadline, put_off)
+            if ping.put_off != before[ping]:  # which is for the first time
+                timeout = self.timeouts[ping]
+                assert timeout is not None
+                assert ping in overdue
+                assert (before[ping], ping.put_off) == (0, stood_still)
+                assert ping.deadline == pytest.approx(now + min(stood_still, timeout))
+                self.due[ping] = ping.due
+            assert ping.deadline >= now
 
     def sent(self, ping: Ping, delay: float) -> None:
         assert self.settings.ping_interval is not None
@@ -499,6 +648,7 @@ class ArbitraryEvents(RuleBasedStateMachine):
         ping = command.ping
         timeout = self.timeouts[ping]
         assert timeout is not None
+        assert now >= self.written_at[ping] + timeout + min(self.paused(ping), timeout) - ROUNDING
         assert now >= self.written_at[ping] + timeout
         if isinstance(command, Expire):
             assert ping.manual
@@ -569,6 +719,18 @@ class ArbitraryEvents(RuleBasedStateMachine):
     def _seen(self) -> tuple[object, ...]:
         heartbeat = self.heartbeat
         return heartbeat.round_trips.snapshot(), heartbeat.wake_at, heartbeat.is_open
+
+    @invariant()
+    def deadlines_are_put_off_by_as_long_as_reading_was_paused(self) -> None:
+        for ping in self.in_flight:
+            timeout, due = self.timeouts[ping], self.due[ping]
+            if timeout is None or ping.deadline == inf:
+                continue
+            assert ping.due == due >= self.written_at[ping] + timeout
+            assert due <= ping.deadline <= due + timeout
+            if self.paused_at is None:
+                put_off = min(self.paused(ping), timeout)
+                assert ping.deadline == pytest.approx(due + put_off, abs=ROUNDING)
 
     @invariant()
     def at_most_one_keepalive_ping_is_awaited(self) -> None:

@@ -20,6 +20,7 @@ from starlette.testclient import TestClient
 
 from asgi_keepalive import Keepalive, KeepaliveMiddleware
 from asgi_keepalive.dashboard import PIECE, Dashboard, _row
+from asgi_keepalive.extension import Traffic
 from asgi_keepalive.observers.live import FAILURES, RECENT, LiveConnection, LiveConnections
 from asgi_keepalive.report import LONGEST
 from asgi_keepalive.settings import Settings
@@ -167,7 +168,7 @@ class TestConnections:
         live = LiveConnections()
         connection = added(live, 1, *map(float, range(2 * RECENT)))
         assert list(connection.recent) == list(range(RECENT, 2 * RECENT))
-        verdict = judge({}, waited=1, behind=None, stalled=0)
+        verdict = judge({}, waited=1, timeout=1, paused=0, stalled=0)
         for _ in range(2 * FAILURES):
             connection.failed(verdict)
         assert len(live.failures) == FAILURES
@@ -327,7 +328,8 @@ class TestDashboard:
         }
         added(live, 1)
         added(live, 2, 0.5, 0.25)
-        verdict = judge({"quiet": 2.0, "unsent": 0}, waited=1.5, behind=None, stalled=0)
+        seen: Traffic = {"quiet": 2.0, "unsent": 0}
+        verdict = judge(seen, waited=1.5, timeout=1.5, paused=0, stalled=0)
         added(live, 3).failed(verdict)
         answer = client.get("/at/connections.json")
         assert answer.headers["content-type"] == "application/json"

@@ -42,12 +42,19 @@ __all__ = ["pair"]  # a fixture
             {"behind": 1.5, "unsent": 1, "stalled": 0.5},
             "application behind: its unread messages have kept the server from reading for 1.5 s",
         ),
+        # As long as that has been allowed for it is no excuse any more.
+        ({"behind": 1.0, "unsent": 1}, "frozen: 1 bytes could not leave"),
+        (
+            {"behind": 0.5, "quiet": 0.25},
+            "silent: no Pong has come, the last of anything else 0.25 s ago",
+        ),
+        ({"behind": 0.5}, "silent: no Pong has come"),
     ],
 )
 def test_judge(evidence: dict[str, Any], text: str) -> None:
     traffic: Any = {name: evidence[name] for name in ("quiet", "unsent") if name in evidence}
-    behind, stalled = evidence.get("behind"), evidence.get("stalled", 0.0)
-    verdict = judge(traffic, waited=2.0, behind=behind, stalled=stalled)
+    paused, stalled = evidence.get("behind", 0.0), evidence.get("stalled", 0.0)
+    verdict = judge(traffic, waited=2.0, timeout=1.0, paused=paused, stalled=stalled)
     assert str(verdict) == text
     assert text.startswith(verdict.reason)
     for name, value in evidence.items():
@@ -201,7 +208,7 @@ class TestOnRealServers:
             verdict: Verdict = reports.get()
         assert verdict.reason == "application behind"
         assert verdict.behind is not None
-        assert 0 < verdict.behind < 5
+        assert TIMEOUT < verdict.behind <= verdict.waited < 5
 
     def test_stalled(self, serve: Serve, reports: Reports) -> None:
         async def app(scope: Any, receive: Any, send: Any) -> None:
