@@ -8,9 +8,9 @@ from typing import Literal
 from .extension import Traffic
 
 TICK = 0.02
-"""By so many seconds `quiet` may be too long, as operating systems count coarsely."""
+"""By so many seconds `quiet` may be wrong, as operating systems count coarsely."""
 
-Reason = Literal["silent", "frozen", "application behind", "stalled"]
+Reason = Literal["silent", "frozen", "application behind", "stalled", "unanswered"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,11 +26,11 @@ class Verdict:
             - `frozen`: what had been written could not leave, the peer has no room for it.
             - `stalled`: the event loop stood still while the Pong was awaited, and something has
               come from the peer that it may not have got to.
-            - `silent`: nothing else explains it.
+            - `unanswered`: something has come from the peer since the Ping, but no Pong.
+            - `silent`: nothing has, as far as the server can tell.
 
         waited: How long the Pong was awaited.
         quiet: For how long nothing at all had come from the peer; `None` if the server cannot tell.
-            If it is less than `waited`, the peer sends, but no Pong.
         unsent: How many bytes could not leave; `None` if the server cannot tell.
         behind: For how long the server did not read since the Ping was written, in all, as too much
             was unread; `None` if it always read.
@@ -55,10 +55,10 @@ class Verdict:
             return f"{self.unsent:,} bytes could not leave"
         if self.reason == "stalled":
             return f"the event loop stood still for {self.stalled:.3g} s"
+        if self.reason == "unanswered":
+            return f"no Pong has come, the last of anything else {self.quiet:.3g} s ago"
         if self.quiet is None:
             return "no Pong has come"
-        if self.quiet < self.waited + TICK:
-            return f"no Pong has come, the last of anything else {self.quiet:.3g} s ago"
         return f"nothing has come for {self.quiet:.3g} s"
 
 
@@ -82,4 +82,6 @@ def judge(
         reason = "frozen"
     elif stalled and (quiet is None or quiet < waited + TICK):
         reason = "stalled"
+    elif quiet is not None and quiet < waited - TICK:
+        reason = "unanswered"
     return Verdict(reason, waited, quiet, unsent, paused or None, stalled)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 import ssl
 import sys
@@ -32,7 +33,9 @@ __all__ = ["pair"]  # a fixture
         ({"quiet": 2.5, "unsent": 0}, "silent: nothing has come for 2.5 s"),
         ({"quiet": 2.03, "stalled": 0.5}, "silent: nothing has come for 2.03 s"),
         ({"quiet": 2.01, "stalled": 0.5}, "stalled: the event loop stood still for 0.5 s"),
-        ({"quiet": 0.25}, "silent: no Pong has come, the last of anything else 0.25 s ago"),
+        ({"quiet": 1.99}, "silent: nothing has come for 1.99 s"),
+        ({"quiet": 1.97}, "unanswered: no Pong has come, the last of anything else 1.97 s ago"),
+        ({"quiet": 0.25}, "unanswered: no Pong has come, the last of anything else 0.25 s ago"),
         ({"quiet": 2.5, "stalled": 0.5}, "silent: nothing has come for 2.5 s"),
         ({"quiet": 0.25, "stalled": 0.5}, "stalled: the event loop stood still for 0.5 s"),
         ({"stalled": 0.5}, "stalled: the event loop stood still for 0.5 s"),
@@ -46,7 +49,7 @@ __all__ = ["pair"]  # a fixture
         ({"behind": 1.0, "unsent": 1}, "frozen: 1 bytes could not leave"),
         (
             {"behind": 0.5, "quiet": 0.25},
-            "silent: no Pong has come, the last of anything else 0.25 s ago",
+            "unanswered: no Pong has come, the last of anything else 0.25 s ago",
         ),
         ({"behind": 0.5}, "silent: no Pong has come"),
     ],
@@ -234,7 +237,7 @@ class TestOnRealServers:
                 pass
             reports.put(get_keepalive(scope).verdict)
 
-        server = serve(app)
+        server = serve(app, expect=("unanswered: no Pong has come",))
         with Client(server.port).open() as client:
             with suppress(ConnectionError):
                 while reports.empty():
@@ -243,4 +246,6 @@ class TestOnRealServers:
             verdict: Verdict = reports.get()
         assert verdict.quiet is not None
         assert verdict.quiet < verdict.waited
-        assert verdict.reason == "silent" or verdict.stalled
+        assert verdict.reason == "unanswered" or verdict.stalled
+        [record] = [r for r in server.records if hasattr(r, "keepalive")]
+        assert record.levelno == logging.WARNING
