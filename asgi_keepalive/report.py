@@ -7,18 +7,10 @@ import logging
 from urllib.parse import quote
 
 from .extension import Scope
+from .text import cut
 from .verdict import Verdict
 
 logger = logging.getLogger("asgi_keepalive")
-
-
-LONGEST = 200
-"""So many characters of what a client has chosen are logged or kept."""
-
-
-def cut(text: str) -> str:
-    """Return the text, without its end if it is too long."""
-    return text if len(text) <= LONGEST else f"{text[: LONGEST - 3]}..."
 
 
 def client(scope: Scope) -> str:
@@ -39,7 +31,8 @@ def name(scope: Scope) -> str:
 
 def _quoted(text: str, safe: str) -> str:
     """Return the text so that it cannot forge a line of the log, nor fill it."""
-    return cut(quote(text, safe, errors="backslashreplace"))
+    # Cut at first, too: to quote a path of 64 KiB takes some milliseconds.
+    return cut(quote(cut(text), safe, errors="backslashreplace"))
 
 
 def timed_out(scope: Scope, verdict: Verdict, latency: float | None) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from .text import shown
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
@@ -29,9 +31,9 @@ class Settings:
         for name in "ping_interval", "ping_timeout":
             value = getattr(self, name)
             if value is not None and not _seconds(name, value, _POSITIVE) > 0:
-                raise ValueError(f"{name} {_POSITIVE}, not {value!r}")
+                raise ValueError(f"{name} {_POSITIVE}, not {shown(value)}")
         if not _seconds("close_timeout", self.close_timeout, _NOT_NEGATIVE) >= 0:
-            raise ValueError(f"close_timeout {_NOT_NEGATIVE}, not {self.close_timeout!r}")
+            raise ValueError(f"close_timeout {_NOT_NEGATIVE}, not {shown(self.close_timeout)}")
 
 
 _POSITIVE = "must be a positive number of seconds or None"
@@ -42,7 +44,7 @@ def _seconds(name: str, value: object, expected: str) -> float:
     """Return `value` if it is a finite number, -1 if it is another number."""
     # True is an int to Python, but nobody means one second by it.
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise TypeError(f"{name} {expected}, not {value!r}")
+        raise TypeError(f"{name} {expected}, not {shown(value)}")
     try:
         return value if math.isfinite(value) else -1
     except OverflowError:  # an int too large for a float

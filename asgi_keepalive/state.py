@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from .exceptions import ConnectionClosed, KeepaliveTimeout, KeepaliveUnsupported
 from .latency import RoundTrips, Statistics
 from .settings import Settings
+from .text import shown
 from .verdict import Verdict
 
 KEY = "keepalive"
@@ -201,7 +202,7 @@ def find_keepalive(scope: Mapping[str, Any]) -> Keepalive | None:
     if found is None or isinstance(found, Keepalive):
         return found
     raise TypeError(
-        f'scope["state"]["{KEY}"] is the place of KeepaliveMiddleware, but it holds {found!r}'
+        f'scope["state"]["{KEY}"] is the place of KeepaliveMiddleware, but it holds {shown(found)}'
     )
 
 

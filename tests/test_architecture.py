@@ -65,9 +65,9 @@ def test_heartbeat_is_without_io() -> None:
     assert foreign("asgi_keepalive.heartbeat") == {"dataclasses", "math"}
 
 
-@pytest.mark.parametrize("module", ["latency", "settings", "stepping", "stall"])
+@pytest.mark.parametrize("module", ["latency", "settings", "stepping", "stall", "text"])
 def test_helpers_stand_alone(module: str) -> None:
-    assert own(f"asgi_keepalive.{module}") == set()
+    assert own(f"asgi_keepalive.{module}") <= {"text"}
 
 
 @pytest.mark.parametrize("module", ["connection", "manual", "pinging"])
@@ -77,7 +77,7 @@ def test_connection_knows_no_server(module: str) -> None:
 
 def test_state_does_not_know_the_connection() -> None:
     assert own("asgi_keepalive.state") == {
-        *("exceptions", "latency", "settings", "verdict"),
+        *("exceptions", "latency", "settings", "text", "verdict"),
     }
 
 
@@ -87,7 +87,7 @@ def test_browsers_half_needs_only_messages() -> None:
 
 
 def test_observers_need_neither_connection_nor_server() -> None:
-    assert own("asgi_keepalive.observers") == {"extension", "report", "verdict"}
+    assert own("asgi_keepalive.observers") == {"extension", "report", "text", "verdict"}
 
 
 SERVERS = [name for name in MODULES if name.startswith("asgi_keepalive.servers")]

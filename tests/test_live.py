@@ -22,8 +22,8 @@ from asgi_keepalive import Keepalive, KeepaliveMiddleware
 from asgi_keepalive.dashboard import PIECE, Dashboard, _row
 from asgi_keepalive.extension import Traffic
 from asgi_keepalive.observers.live import FAILURES, RECENT, LiveConnection, LiveConnections
-from asgi_keepalive.report import LONGEST
 from asgi_keepalive.settings import Settings
+from asgi_keepalive.text import LONGEST
 from asgi_keepalive.verdict import judge
 
 from .client import PING, PONG, Client

@@ -7,11 +7,15 @@ from typing import Any
 
 import pytest
 
-from asgi_keepalive.report import LONGEST, client, name, path, timed_out
+from asgi_keepalive import KeepaliveMiddleware, report
+from asgi_keepalive.report import client, name, path, timed_out
+from asgi_keepalive.state import find_keepalive
+from asgi_keepalive.text import LONGEST, shown
 from asgi_keepalive.verdict import judge
 
 from .client import Client
 from .conftest import Serve
+from .fake_loop import accepted, in_no_time
 from .server import wait_until
 from .test_promises import echo
 
@@ -52,6 +56,55 @@ def test_length(character: str, caplog: pytest.LogCaptureFixture) -> None:
     kept = record.keepalive  # type: ignore[attr-defined]
     assert len(kept["client"]) == len(kept["path"]) == LONGEST
     assert kept["path"] == character * (LONGEST - 3) + "..."
+
+
+def test_little_is_quoted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would take longer than all else that there is to do about a connection."""
+
+    def quote(text: str, *args: Any, **keys: Any) -> str:
+        assert len(text) <= LONGEST
+        return text
+
+    monkeypatch.setattr(report, "quote", quote)
+    name({"client": ("\n" * 50_000, 1), "path": "\n" * 50_000})
+
+
+class Unspeakable:
+    def __repr__(self) -> str:
+        raise KeyError
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        (0.5, "0.5"),
+        ("a\n", r"'a\n'"),
+        ("a" * 50_000, f"'{'a' * (LONGEST - 4)}..."),
+        (10**5000, "<int object at 0x"),  # Python writes no int of so many digits
+        (Unspeakable(), f"<{__name__}.Unspeakable object at 0x"),
+    ],
+    ids=["short", "line", "long", "int", "object"],
+)
+def test_value_that_is_refused(value: object, said: str) -> None:
+    assert shown(value).startswith(said)
+    assert len(shown(value)) <= LONGEST
+
+
+@pytest.mark.parametrize("value", ["a" * 50_000, 10**5000], ids=["text", "int"])
+@in_no_time
+async def test_wherever_it_is_refused(value: Any, caplog: pytest.LogCaptureFixture) -> None:
+    _, app = await accepted()
+    with pytest.raises((TypeError, ValueError), match="ping_interval must be") as raised:
+        app.keepalive.configure(ping_interval=value)
+    assert len(str(raised.value)) < LONGEST + 100
+    with pytest.raises(TypeError, match="the place of KeepaliveMiddleware") as taken:
+        find_keepalive({"state": {"keepalive": value}})
+    assert len(str(taken.value)) < LONGEST + 100
+    refused: list[Any] = [10**5000, [value]]
+    for observers in refused:
+        with pytest.raises(TypeError, match="observers must be"):
+            KeepaliveMiddleware(app, observers=observers)
+    assert max(len(record.getMessage()) for record in caplog.records) < LONGEST + 100
 
 
 def test_no_longer_than_it_must_be() -> None:

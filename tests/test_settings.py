@@ -11,6 +11,7 @@ import pytest
 
 from asgi_keepalive import KeepaliveMiddleware
 from asgi_keepalive.settings import Settings
+from asgi_keepalive.text import shown
 
 HUGE = 10**400
 """A number that no float can hold."""
@@ -49,7 +50,7 @@ class TestIntervalAndTimeout:
         self, caplog: pytest.LogCaptureFixture, keyword: str, value: float
     ) -> None:
         text = refusal(caplog, keyword, value, ValueError)
-        assert text == f"{keyword} {POSITIVE}, not {value!r}"
+        assert text == f"{keyword} {POSITIVE}, not {shown(value)}"
 
     @pytest.mark.parametrize(
         "value", [True, False, "20", b"", 1j, (), [20], Odd(), float], ids=repr
@@ -58,7 +59,7 @@ class TestIntervalAndTimeout:
         self, caplog: pytest.LogCaptureFixture, keyword: str, value: object
     ) -> None:
         text = refusal(caplog, keyword, value, TypeError)
-        assert text == f"{keyword} {POSITIVE}, not {value!r}"
+        assert text == f"{keyword} {POSITIVE}, not {shown(value)}"
 
     @pytest.mark.parametrize("value", [1, 20.0, 0.001, 5e-324, 1e308, 10**300, None])
     def test_accepted(
@@ -74,12 +75,12 @@ class TestCloseTimeout:
     @pytest.mark.parametrize("value", [-1, -0.001, nan, inf, -inf, HUGE, -HUGE], ids=repr)
     def test_number_that_is_no_time(self, caplog: pytest.LogCaptureFixture, value: float) -> None:
         text = refusal(caplog, "close_timeout", value, ValueError)
-        assert text == f"close_timeout {NOT_NEGATIVE}, not {value!r}"
+        assert text == f"close_timeout {NOT_NEGATIVE}, not {shown(value)}"
 
     @pytest.mark.parametrize("value", [None, True, False, "10", b"", 1j, [], Odd()], ids=repr)
     def test_other_type(self, caplog: pytest.LogCaptureFixture, value: object) -> None:
         text = refusal(caplog, "close_timeout", value, TypeError)
-        assert text == f"close_timeout {NOT_NEGATIVE}, not {value!r}"
+        assert text == f"close_timeout {NOT_NEGATIVE}, not {shown(value)}"
 
     @pytest.mark.parametrize("value", [0, 0.0, 10, 0.5])
     def test_accepted(self, value: float) -> None:

@@ -23,6 +23,7 @@ from collections.abc import Callable, Iterable
 
 from ..extension import Scope
 from ..report import logger
+from ..text import shown
 from ..verdict import Verdict
 
 
@@ -62,13 +63,13 @@ def factories(observers: Iterable[Factory]) -> tuple[Factory, ...]:
         TypeError: They are not all callable.
     """
     if not isinstance(observers, Iterable):
-        raise TypeError(f"observers must be a list of callables, not {observers!r}")
+        raise TypeError(f"observers must be a list of callables, not {shown(observers)}")
     found = tuple(observers)
     for one in found:
         if not callable(one):
             raise TypeError(
                 "observers must be callables, which take a scope and return an Observer, "
-                f"not {one!r}"
+                f"not {shown(one)}"
             )
     return found
 
@@ -86,14 +87,14 @@ class Observers:
             self._observers.append(observer)
             observer.opened()
         except RAISED:
-            logger.exception("%r failed to observe a connection", factory)
+            logger.exception("%s failed to observe a connection", shown(factory))
 
     def _tell(self, what: str, *details: object) -> None:
         for observer in self._observers:
             try:
                 getattr(observer, what)(*details)
             except RAISED:
-                logger.exception("%r failed to observe that a connection %s", observer, what)
+                logger.exception("%s failed to observe that a connection %s", shown(observer), what)
 
     def pinged(self) -> None:
         self._tell("pinged")
