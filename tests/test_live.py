@@ -178,7 +178,7 @@ class TestConnections:
         keepalive = Keepalive(Settings())
         chosen = {"client": ("x" * 50_000, 1), "path": "/" + "x" * 50_000}
         connection = live({**chosen, "state": {"keepalive": keepalive}})
-        connection.failed(judge({}, waited=1, behind=None, stalled=0))
+        connection.failed(judge({}, waited=1, timeout=1, paused=0, stalled=0))
         [failure] = live.failures
         for kept in connection, failure:
             assert len(kept.client) == len(kept.path) == LONGEST
@@ -228,7 +228,7 @@ class TestFromAnotherThread:
                     break
 
         live = LiveConnections()
-        verdict = judge({}, waited=1, behind=None, stalled=0)
+        verdict = judge({}, waited=1, timeout=1, paused=0, stalled=0)
         done: list[bool] = []
         thread = threading.Thread(target=write)
         thread.start()
