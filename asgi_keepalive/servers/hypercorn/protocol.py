@@ -1,10 +1,10 @@
-"""hypercorn: its asyncio and uvloop workers, HTTP/1.1.
+"""One connection of hypercorn's, over HTTP/1.1.
 
-There, four objects make a connection: a stream (`WSStream`, whose `app_send` is the application's
-`send`), the `H11Protocol` beneath, the `TCPServer` with its task that reads, and a stream reader's
-protocol on the transport. `attach` puts a protocol of its own before that last one. It lets
-everything through until the application accepts; from then on it parses what arrives itself, with
-the stream's own wsproto connection, and the reader learns only that the connection has ended.
+Four objects make it: a stream (`WSStream`, whose `app_send` is the application's `send`), the
+`H11Protocol` beneath, the `TCPServer` with its task that reads, and a stream reader's protocol on
+the transport. Here is a protocol that stands before that last one. It lets everything through
+until the application accepts; from then on it parses what arrives itself, with the stream's own
+wsproto connection, and the reader learns only that the connection has ended.
 """
 
 from __future__ import annotations
@@ -12,40 +12,21 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import copy
-import functools
 from collections.abc import Callable
 from math import inf
 from typing import Any
 
-from hypercorn.asyncio.tcp_server import TCPServer
-from hypercorn.protocol.h11 import H11Protocol
-from hypercorn.protocol.ws_stream import ASGIWebsocketState, FrameTooLargeError, WSStream
+from hypercorn.protocol.ws_stream import ASGIWebsocketState, FrameTooLargeError
 from wsproto.connection import ConnectionState
 from wsproto.events import CloseConnection, Message, Ping, Pong
 from wsproto.frame_protocol import CloseReason
 
-from ..extension import Disconnected, Event, Receive, Send, Server
-from .buffer import connect
-from .frames import framing
-from .reading import ReadAheadQueue
-from .speaking import Extension
-from .turns import taking_turns
-
-TOUCHED = {
-    WSStream: ("_send_wsproto_event", "app_put", "buffer", "config", "send", "state"),
-    H11Protocol: ("send",),
-    TCPServer: ("_close", "config", "loop", "reader", "writer"),
-}
-"""The undocumented attributes on which this module rests."""
-
-TRIO = (
-    "hypercorn's trio worker gives no access to Ping and Pong frames. Run hypercorn with "
-    "--worker-class asyncio or uvloop"
-)
-HTTP_2 = (
-    "hypercorn gives no access to Ping and Pong frames over HTTP/2 and HTTP/3. Offer only "
-    'HTTP/1.1: alpn_protocols = ["http/1.1"] and no quic_bind in its configuration'
-)
+from ...extension import Disconnected, Event, Send
+from ..buffer import connect
+from ..frames import framing
+from ..reading import ReadAheadQueue
+from ..speaking import Extension
+from ..turns import taking_turns
 
 
 class _Protocol(asyncio.Protocol):
@@ -242,39 +223,3 @@ class KeepaliveProtocol(taking_turns(framing(_Protocol))):  # type: ignore[misc]
         super().data_received(data)
         if self._accepted and self._tcp.config.read_timeout is not None:
             self._tcp.reader._wakeup_waiter()  # it has nothing to read, but no reason to give up
-
-
-def attach(stream: Any, receive: Receive, send: Send) -> Server | str | None:
-    """Make a connection speak the extension.
-
-    Args:
-        stream: What hypercorn's `send` is bound to.
-        receive: Where the application's events come from.
-        send: Where the application's own events go.
-
-    Returns:
-        What speaks the extension; why there is none over HTTP/2 and HTTP/3, nor on trio; or `None`
-        if the inside is not what is expected, or `receive` or `send` is not the stream's own.
-    """
-    http = getattr(getattr(stream, "send", None), "__self__", None)
-    tcp = getattr(getattr(http, "send", None), "__self__", None)
-    if type(stream) is WSStream and type(tcp).__module__.startswith("hypercorn.trio"):
-        return TRIO
-    if type(stream) is WSStream and type(http).__name__ in {"H2Protocol", "H3Protocol"}:
-        return HTTP_2
-    for part, (cls, names) in zip((stream, http, tcp), TOUCHED.items(), strict=True):
-        if type(part) is not cls or not all(hasattr(part, name) for name in names):
-            return None
-    queue = getattr(stream.app_put, "__self__", None)
-    if queue is None or getattr(receive, "__self__", None) is not queue or send != stream.app_send:
-        return None
-    protocol = KeepaliveProtocol(stream, tcp)
-    return Server(
-        receive=protocol.queue.get,
-        send=functools.partial(protocol.extension.send, send),
-        send_other=functools.partial(protocol.send_other, send),
-        ping=protocol.extension.ping,
-        fail=protocol.extension.fail,
-        traffic=protocol.extension.traffic,
-        ends_calls=True,
-    )
