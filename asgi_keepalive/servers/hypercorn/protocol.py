@@ -23,6 +23,7 @@ from wsproto.frame_protocol import CloseReason
 
 from ...extension import Disconnected, Event, Send
 from ..buffer import connect
+from ..deflate import keep_messages_whole
 from ..frames import framing
 from ..reading import ReadAheadQueue
 from ..speaking import Extension
@@ -181,7 +182,10 @@ class _Protocol(asyncio.Protocol):
             self.stream.config.websocket_ping_interval = value
 
     async def accepted(self) -> None:
-        self._accepted = self.stream.state is ASGIWebsocketState.CONNECTED
+        if self.stream.state is not ASGIWebsocketState.CONNECTED:
+            return  # the peer has gone
+        self._accepted = True
+        keep_messages_whole(self.stream.connection)
         # What came meanwhile, and its own task has not seen.
         buffer = self._tcp.reader._buffer
         early = bytes(buffer)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from uvicorn.protocols.websockets.wsproto_impl import WSProtocol
 from wsproto.events import CloseConnection, Ping, Pong
 
+from ..deflate import keep_messages_whole
 from .reading import TOUCHED, reading_ahead
 
 __all__ = ["TOUCHED", "KeepaliveProtocol"]
@@ -14,6 +15,9 @@ class KeepaliveProtocol(reading_ahead(WSProtocol)):  # type: ignore[misc]
     """Serves the `websocket.ping` extension, which `docs/extension.md` specifies."""
 
     touched = TOUCHED
+
+    async def accepted(self) -> None:
+        keep_messages_whole(self.conn.connection)
 
     def handle_ping(self, event: Ping) -> None:
         if self.is_established():
