@@ -7,7 +7,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import pytest
@@ -19,19 +19,20 @@ from asgi_keepalive.servers import turns
 from asgi_keepalive.servers.uvicorn import sansio, wsproto
 
 from .client import BINARY, CLOSE, PING, PONG, Client, close_code, frame
-from .conftest import PROTOCOLS, Reports, Serve
+from .conftest import Reports, Serve
 from .fake_loop import in_no_time, ticks
 from .test_closing import HANDSHAKE, connected
 
-ANSWER = b"\x03\xf0"
-"""The code 1008."""
+CODE = 4000
+"""The code of the application's Close; daphne lets it have no other than 1000 or from 3000 on."""
 
-uvicorn = pytest.mark.parametrize("ws", PROTOCOLS, indirect=True)
+ANSWER = CODE.to_bytes(2, "big")
+"""What a Close frame with that code contains."""
 
 
-def closing(reports: Reports, *, drains: bool = False) -> tuple[Any, asyncio.Event]:
-    """Return an application that is busy until it closes, and what lets it do so."""
-    closes = asyncio.Event()
+def closing(reports: Reports, *, drains: bool = False) -> tuple[Any, asyncio.Event, asyncio.Event]:
+    """Return an application that is busy until it closes, and what lets it do so, and return."""
+    closes, returns = asyncio.Event(), asyncio.Event()
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         nonlocal drains
@@ -39,13 +40,15 @@ def closing(reports: Reports, *, drains: bool = False) -> tuple[Any, asyncio.Eve
         await send({"type": "websocket.accept"})
         reports.put("busy")
         await closes.wait()
-        await send({"type": "websocket.close", "code": 1008})
+        await send({"type": "websocket.close", "code": CODE})
         while drains:
             event = await receive()
             reports.put(event["type"])
             drains = event["type"] == "websocket.receive"
+        with suppress(TimeoutError):
+            await asyncio.wait_for(returns.wait(), 5)
 
-    return app, closes
+    return app, closes, returns
 
 
 @contextmanager
@@ -77,39 +80,40 @@ def fin(client: Client) -> float:
     return time.monotonic() - began
 
 
-@uvicorn
 class TestClosingHandshake:
     @pytest.mark.parametrize("size", [20, 65536])
     def test_while_the_peer_streams(self, serve: Serve, reports: Reports, size: int) -> None:
-        app, closes = closing(reports)
+        app, closes, returns = closing(reports)
         server = serve(app, ping_interval=None, close_timeout=8)
         with Client(server.port).open() as client, streaming(client, size) as answer:
             assert reports.get() == "busy"
             time.sleep(0.1)  # until reading has paused
             server.run(closes.set)
-            assert close_code(client.expect(CLOSE))[0] == 1008
+            assert close_code(client.expect(CLOSE))[0] == CODE
             answer()
             assert fin(client) < 4
+            server.run(returns.set)
 
     @pytest.mark.parametrize(("count", "size"), [(0, 0), (1, 10), (40, 10), (8, 200_000)], ids=str)
     def test_with_messages_unread(
         self, serve: Serve, reports: Reports, count: int, size: int
     ) -> None:
-        app, closes = closing(reports)
+        app, closes, returns = closing(reports)
         server = serve(app, ping_interval=None, close_timeout=8)
         with Client(server.port).open() as client:
             client.socket.sendall(frame(BINARY, bytes(size)) * count)
             assert reports.get() == "busy"
             time.sleep(0.1)  # until they have come
             server.run(closes.set)
-            assert close_code(client.expect(CLOSE))[0] == 1008
+            assert close_code(client.expect(CLOSE))[0] == CODE
             client.send(CLOSE, ANSWER)
             assert fin(client) < 4
+            server.run(returns.set)
 
 
-@pytest.mark.parametrize("ws", ["websockets-sansio", "wsproto"], indirect=True)
+@pytest.mark.parametrize("ws", ["websockets-sansio", "wsproto", "hypercorn"], indirect=True)
 def test_what_had_come_can_be_received_after_an_own_close(serve: Serve, reports: Reports) -> None:
-    app, closes = closing(reports, drains=True)
+    app, closes, returns = closing(reports, drains=True)
     server = serve(app, ping_interval=None)
     with Client(server.port).open() as client:
         client.socket.sendall(frame(BINARY, b"unread") * 40 + frame(PING))
@@ -118,6 +122,7 @@ def test_what_had_come_can_be_received_after_an_own_close(serve: Serve, reports:
         server.run(closes.set)
         client.expect(CLOSE)
         client.send(CLOSE, ANSWER)
+        server.run(returns.set)
         told = [reports.get() for _ in range(41)]
         assert told == ["websocket.receive"] * 40 + ["websocket.disconnect"]
 

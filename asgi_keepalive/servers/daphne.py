@@ -249,6 +249,7 @@ class _Protocol(WebSocketProtocol):  # type: ignore[misc]
     def sendCloseFrame(self, *args: Any, **kwargs: Any) -> None:
         super().sendCloseFrame(*args, **kwargs)
         self.transport.abort_after(self.transport.close_timeout)
+        self.application_queue.discard()
 
     def _closeConnection(self, abort: bool = False) -> None:
         self.transport.close()  # which aborts in the end

@@ -63,9 +63,9 @@ class _Protocol(asyncio.Protocol):
         self.queue.put_nowait(event)
 
     async def _send(self, event: Any) -> None:
-        # The Close frame of an application that returns may have to wait, as its own may.
-        if isinstance(event, CloseConnection):
-            self.transport.abort_after(self.transport.close_timeout)
+        if isinstance(event, CloseConnection):  # as the application has closed, or returned
+            self.transport.abort_after(self.transport.close_timeout)  # it may have to wait
+            self.queue.discard()
         await self._send_event(event)
 
     async def _close(self) -> None:
