@@ -18,7 +18,7 @@ from typing import Any
 
 from hypercorn.protocol.ws_stream import ASGIWebsocketState, FrameTooLargeError
 from wsproto.connection import ConnectionState
-from wsproto.events import CloseConnection, Message, Ping, Pong
+from wsproto.events import CloseConnection, Message, Ping
 from wsproto.frame_protocol import CloseReason
 
 from ...extension import Disconnected, Event, Send
@@ -117,17 +117,20 @@ class _Protocol(asyncio.Protocol):
 
     def _read_frames(self, data: bytes) -> None:
         connection = self.stream.connection
+        is_open = connection.state is ConnectionState.OPEN
         connection.receive_data(data)
         for event in connection.events():
-            if isinstance(event, Message):
+            if isinstance(event, CloseConnection):
+                self._receive_close(event)
+            elif not is_open:
+                pass  # it has crossed our Close frame
+            elif isinstance(event, Message):
                 if not self._receive(event):
                     break
             elif isinstance(event, Ping):
                 self.answer_ping(connection.send(event.response()))
-            elif isinstance(event, Pong):
-                self.extension.pong(bytes(event.payload))
             else:
-                self._receive_close(event)
+                self.extension.pong(bytes(event.payload))
 
     def _receive(self, event: Message[Any]) -> bool:
         """Return whether more can come."""
@@ -135,33 +138,36 @@ class _Protocol(asyncio.Protocol):
         try:
             buffer.extend(event)
         except FrameTooLargeError:
-            self._write(CloseConnection(code=CloseReason.MESSAGE_TOO_BIG))
-            self._end(1006)
+            self._refuse(CloseReason.MESSAGE_TOO_BIG)
+            self.transport.linger()  # a peer that still sends would lose the Close frame
             return False
         if event.message_finished:
             self.queue.put_nowait(buffer.to_message())
             buffer.clear()
         return True
 
-    def _receive_close(self, event: Any) -> None:
+    def _receive_close(self, event: CloseConnection) -> None:
         """The peer has closed, or answered a Close frame, or what it sent is not WebSocket."""
         state = self.stream.connection.state
         if state is ConnectionState.OPEN:
-            self._write(CloseConnection(code=event.code))
-            self._end(1006)  # as no Close frame was received (RFC 6455 7.1.5)
-            return
-        if state is ConnectionState.REMOTE_CLOSING:
-            self._write(event.response())
-        self._end(event.code, event.reason or "")
+            self._refuse(event.code)
+        elif state is ConnectionState.LOCAL_CLOSING:  # still: this was no Close frame
+            self._reader.eof_received()
+        else:
+            if state is ConnectionState.REMOTE_CLOSING:
+                self._write(event.response())
+            self._end_reading(event.code, event.reason or "")
+        self.transport.close()
+
+    def _refuse(self, code: int) -> None:
+        """Fail the connection because of what the peer has sent; TCP remains to be closed."""
+        self._write(CloseConnection(code=code))
+        self._end_reading(1006)  # as no Close frame was received (RFC 6455 7.1.5)
 
     def _write(self, event: CloseConnection) -> None:
         self.transport.write(self.stream.connection.send(event))
 
-    def _end(self, code: int, reason: str = "") -> None:
-        self._end_reading(code, reason)
-        self.transport.close()
-
-    def _end_reading(self, code: int, reason: str) -> None:
+    def _end_reading(self, code: int, reason: str = "") -> None:
         """Let hypercorn end the connection: to its task that reads, the peer has gone."""
         # Its own disconnect would be 1006, whatever the Close frame said.
         self.queue.end({"type": "websocket.disconnect", "code": code, "reason": reason})
