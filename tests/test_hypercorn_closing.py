@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ssl
 from typing import Any
 
 import pytest
 
 from .client import BINARY, CLOSE, PING, TEXT, Client, close_code, frame
 from .conftest import Reports, Serve
+from .serving import APPLICATION_FAILED
 from .test_promises import accept, freed
 
 MAX_SIZE = 1000
@@ -19,6 +21,9 @@ ANSWER = frame(CLOSE, b"\x0f\xa0")
 @pytest.fixture
 def ws() -> str:
     return "hypercorn"
+
+
+secure = pytest.mark.parametrize("secure", [False, True], ids=["tcp", "tls"])
 
 
 class TestOwnClose:
@@ -50,6 +55,34 @@ class TestOwnClose:
             assert reports.get()["code"] == code
             with pytest.raises(EOFError):
                 client.receive()
+        freed(server, client, 0)
+
+    @secure
+    @pytest.mark.parametrize("ends", ["closes", "returns", "raises"])
+    def test_peer_that_answers_at_once_gets_a_fin(
+        self,
+        serve: Serve,
+        ends: str,
+        secure: bool,
+        tls: ssl.SSLContext,
+        tls_config: dict[str, str],
+    ) -> None:
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await accept(receive, send)
+            if ends == "closes":
+                await send({"type": "websocket.close", "code": 4000})
+            elif ends == "raises":
+                raise ValueError("the application's")
+
+        server = serve(
+            app, ping_interval=None, expect=APPLICATION_FAILED, **(tls_config if secure else {})
+        )
+        for _ in range(20):
+            with Client(server.port, tls=tls if secure else None).open() as client:
+                client.expect(CLOSE)
+                client.socket.sendall(ANSWER + b"and more")
+                with pytest.raises(EOFError):
+                    client.receive()
         freed(server, client, 0)
 
 

@@ -157,7 +157,7 @@ class _Protocol(asyncio.Protocol):
             if state is ConnectionState.REMOTE_CLOSING:
                 self._write(event.response())
             self._end_reading(event.code, event.reason or "")
-        self.transport.close()
+        self.transport.write_eof()
 
     def _refuse(self, code: int) -> None:
         """Fail the connection because of what the peer has sent; TCP remains to be closed."""
