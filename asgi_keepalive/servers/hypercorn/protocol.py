@@ -29,16 +29,23 @@ from ..reading import ReadAheadQueue
 from ..speaking import Extension
 from ..turns import taking_turns
 
+CONNECTED = ASGIWebsocketState.CONNECTED
+"""The state of a stream that its application has accepted."""
+
+ENDED_BY_APPLICATION = {ASGIWebsocketState.CLOSED, ASGIWebsocketState.HTTPCLOSED}
+"""The states of a stream that its application has closed, or denied."""
+
 
 class _Protocol(asyncio.Protocol):
     """Parses what arrives on an accepted connection."""
 
     answer_ping: Callable[[bytes], None]
+    transport: Any
 
     def __init__(self, stream: Any, tcp: Any) -> None:
         self.stream = stream
         self.loop: asyncio.AbstractEventLoop = tcp.loop
-        self.transport: Any = tcp.writer.transport
+        self.transport = transport = tcp.writer.transport
         speaker: Any = self  # whole with what `framing` adds
         self.extension = Extension(speaker)
         self._tcp = tcp
@@ -56,6 +63,8 @@ class _Protocol(asyncio.Protocol):
             self.queue.put_nowait(waiting.get_nowait())
         stream.app_put = self._put
         connect(self.transport, self.loop, self)
+        if transport.is_closing():
+            self.extension.connection_lost()
 
     # From hypercorn.
 
@@ -78,15 +87,17 @@ class _Protocol(asyncio.Protocol):
 
     async def send_other(self, send: Send, event: Event) -> None:
         """Pass an event of the application to `send`, which drops in silence what is too late."""
-        if self._is_lost():
+        if self.stream.closed or self._is_lost():
             raise Disconnected
         await send(event)
         if self._is_lost():
             raise Disconnected
 
     def _is_lost(self) -> bool:
-        is_connected = self.stream.state is ASGIWebsocketState.CONNECTED  # the application's view
-        return is_connected and self._accepted and not self.is_established()
+        """Whether the connection has ended, or is about to, and not by the application."""
+        if self.stream.state in ENDED_BY_APPLICATION:
+            return False
+        return self.transport.is_closing() or (self._accepted and not self.is_established())
 
     # From the transport.
 
@@ -188,7 +199,7 @@ class _Protocol(asyncio.Protocol):
             self.stream.config.websocket_ping_interval = value
 
     async def accepted(self) -> None:
-        if self.stream.state is not ASGIWebsocketState.CONNECTED:
+        if self.stream.state is not CONNECTED:
             return  # the peer has gone
         self._accepted = True
         keep_messages_whole(self.stream.connection)
