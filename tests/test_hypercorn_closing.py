@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+import threading
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -16,9 +18,11 @@ from .client import BINARY, CLOSE, PING, TEXT, Client, close_code, frame
 from .conftest import Reports, Serve
 from .server import kernel_sockets, running, wait_until
 from .serving import APPLICATION_FAILED, serving
-from .test_promises import accept, freed
+from .test_promises import LATE, accept, freed
 
 MAX_SIZE = 1000
+GRACE = 0.5
+"""hypercorn's `graceful_timeout` in these tests, in seconds."""
 
 ANSWER = frame(CLOSE, b"\x0f\xa0")
 """It has the code 4000."""
@@ -224,3 +228,23 @@ def test_peer_that_leaves_before_the_connection_is_taken_over(
         assert timer is None or not (secure or resets)  # as there is nothing to abort
         freed(server, client, 0)
         assert server.records == []
+
+
+@secure
+def test_exit_waits_for_no_client(
+    serve: Serve, secure: bool, tls: ssl.SSLContext, tls_config: dict[str, str]
+) -> None:
+    """Since Python 3.12 asyncio's server by itself waits until its last client has left."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await accept(receive, send)
+        with suppress(asyncio.CancelledError):
+            await receive()
+
+    server = serve(app, ping_interval=None, close_timeout=1, **(tls_config if secure else {}))
+    with Client(server.port, tls=tls if secure else None).open() as client:
+        server.exit()
+        answer = threading.Thread(target=client.until_end)
+        answer.start()
+        assert server.stop() < GRACE + 1 + LATE
+        answer.join()

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import copy
+import sys
 from collections.abc import Callable
 from math import inf
 from typing import Any
@@ -63,6 +64,7 @@ class _Protocol(asyncio.Protocol):
             self.queue.put_nowait(waiting.get_nowait())
         stream.app_put = self._put
         connect(self.transport, self.loop, self)
+        _detach(transport)
         if transport.is_closing():
             self.extension.connection_lost()
 
@@ -244,3 +246,18 @@ class KeepaliveProtocol(taking_turns(framing(_Protocol))):  # type: ignore[misc]
         super().data_received(data)
         if self._accepted and self._tcp.config.read_timeout is not None:
             self._tcp.reader._wakeup_waiter()  # it has nothing to read, but no reason to give up
+
+
+def _detach(transport: Any) -> None:
+    """Let the server exit while this connection is open.
+
+    asyncio's `Server.wait_closed` waits, since Python 3.12, until all connections are gone, and
+    hypercorn calls it before it begins to count its `graceful_timeout`.
+    """
+    tls = getattr(transport, "_ssl_protocol", None)
+    transport = getattr(tls, "_transport", transport)
+    server = getattr(transport, "_server", None)  # uvloop's have none, nor do they wait
+    if server is not None:
+        with contextlib.suppress(AttributeError, TypeError):  # of an asyncio that is different
+            server._detach(*([transport] if sys.version_info >= (3, 13) else []))
+            transport._server = None
