@@ -18,7 +18,13 @@ from daphne.ws_protocol import WebSocketProtocol  # type: ignore[import-untyped]
 from asgi_keepalive import KeepaliveMiddleware, get_keepalive
 from asgi_keepalive.servers import extend
 from asgi_keepalive.servers.advice import Advice
-from asgi_keepalive.servers.daphne import MAX_UNREAD
+from asgi_keepalive.servers.daphne import (
+    MAX_UNREAD,
+    TOUCHED,
+    TOUCHED_SERVER,
+    TOUCHED_TCP,
+    attach,
+)
 
 from .client import BINARY, CLOSE, PING, PONG, TEXT, Client, close_code, cut_off, frame
 from .conftest import Reports, Serve
@@ -74,6 +80,29 @@ class TestAttach:
         ):
             assert isinstance(reports.get(), Advice)
             monkeypatch.undo()
+
+    def test_attribute_that_is_missing(
+        self, ws: str, loop: str, reports: Reports, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            protocol = connection_of(send)
+            for owner, names in [
+                (protocol, TOUCHED),
+                (protocol.server, TOUCHED_SERVER),
+                (protocol.transport, TOUCHED_TCP),
+            ]:
+                for name in names:
+                    with monkeypatch.context() as patch:
+                        for place in owner, *type(owner).__mro__:
+                            if name in vars(place):
+                                patch.delattr(place, name)
+                        reports.put((name, attach(protocol, receive, send)))
+            reports.put("all")
+
+        with running(serving(app, ws=ws, loop=loop)) as server, Client(server.port):
+            while (report := reports.get()) != "all":
+                name, attached = report
+                assert attached is None, name
 
     def test_subclass(self, ws: str, loop: str, reports: Reports) -> None:
         def change(connection: Any) -> None:

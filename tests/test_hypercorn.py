@@ -19,7 +19,7 @@ from hypercorn.protocol.h11 import H11Protocol
 from hypercorn.protocol.ws_stream import WSStream
 
 from asgi_keepalive import KeepaliveMiddleware, get_keepalive
-from asgi_keepalive.servers.hypercorn import HTTP_2, TRIO, attach
+from asgi_keepalive.servers.hypercorn import HTTP_2, TOUCHED, TRIO, attach
 
 from .client import CLOSE, TEXT, Client, close_code, frame
 from .conftest import Reports, Serve
@@ -159,6 +159,39 @@ class TestDeclines:
     def test_inside_that_is_different(self) -> None:
         assert attach(object(), receive, send) is None
         assert attach(object.__new__(WSStream), receive, send) is None
+
+    @pytest.mark.parametrize("loop", ["asyncio"])
+    def test_attribute_that_is_missing(
+        self, ws: str, loop: str, reports: Reports, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def accept_differently() -> None: ...
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            stream = send.__self__
+            tcp = stream.send.__self__.send.__self__
+            parts = stream, stream.send.__self__, tcp, stream.buffer, tcp.reader, tcp.writer
+            for part, names in zip(parts, TOUCHED.values(), strict=True):
+                for name in names:
+                    with monkeypatch.context() as patch:
+                        patch.delattr(part if name in vars(part) else type(part), name)
+                        reports.put((name, attach(stream, receive, send)))
+            for owner, name, value in [
+                (WSStream, "_accept", accept_differently),
+                (tcp.writer, "_transport", asyncio.Transport()),
+            ]:
+                with monkeypatch.context() as patch:
+                    patch.setattr(owner, name, value)
+                    reports.put((name, attach(stream, receive, send)))
+            assert attach(stream, receive, send)
+            reports.put(("nothing", None))
+
+        with running(serving(app, ws=ws, loop=loop)) as server, Client(server.port):
+            tried: list[str] = []
+            while not tried or tried[-1] != "nothing":
+                name, attached = reports.get()
+                tried.append(name)
+                assert attached is None, name
+            assert len(tried) == sum(map(len, TOUCHED.values())) + 3
 
     @pytest.mark.parametrize(
         ("protocol", "worker", "advice"),

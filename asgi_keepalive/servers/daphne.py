@@ -31,22 +31,36 @@ from .speaking import Extension
 from .turns import taking_turns
 
 TOUCHED = (
+    "CLOSE_STATUS_CODE_NORMAL",
+    "STATE_CONNECTING",
+    "STATE_OPEN",
     "_closeConnection",
     "_onOpen",
     "application_queue",
+    "check_timeouts",
     "closeHandshakeTimeout",
+    "connectionLost",
     "data",
+    "dataReceived",
     "last_ping",
+    "onClose",
+    "onCloseFrame",
+    "onPing",
+    "onPong",
     "remoteCloseCode",
     "remoteCloseReason",
+    "sendCloseFrame",
     "server",
     "state",
     "transport",
     "wasClean",
 )
-"""The undocumented attributes of a protocol on which this module rests."""
+"""The attributes of a protocol on which this module rests; most are not documented."""
 
-TOUCHED_TCP = ("_tempDataLen", "connected", "dataBuffer", "offset", "reactor")
+TOUCHED_SERVER = ("connections", "ping_interval")
+"""Those of its server."""
+
+TOUCHED_TCP = ("_tempDataLen", "connected", "dataBuffer", "offset", "producerPaused", "reactor")
 """Those of its transport."""
 
 MAX_UNREAD = 32
@@ -315,6 +329,8 @@ def attach(protocol: Any, receive: Receive, send: Send) -> Server | None:
         not what is expected, or something between hides its `receive`.
     """
     if type(protocol) is not WebSocketProtocol or not _has(protocol, TOUCHED):
+        return None
+    if not _has(protocol.server, TOUCHED_SERVER):
         return None
     tcp = _tcp(protocol.transport)
     if not isinstance(tcp, Connection) or not _has(tcp, TOUCHED_TCP) or _task(protocol) is None:

@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import functools
+from asyncio import StreamReader, StreamWriter
 from typing import Any
 
 from hypercorn.asyncio.tcp_server import TCPServer
 from hypercorn.protocol.h11 import H11Protocol
-from hypercorn.protocol.ws_stream import WSStream
+from hypercorn.protocol.ws_stream import WebsocketBuffer, WSStream
 
 from ...extension import Receive, Send, Server
+from ..transports import missing_methods
 from .protocol import KeepaliveProtocol
 
 TOUCHED = {
-    WSStream: ("_send_wsproto_event", "app_put", "buffer", "config", "send", "state"),
+    WSStream: (
+        *("_send_wsproto_event", "app_put", "app_send", "buffer", "closed", "config"),
+        *("send", "state"),
+    ),
     H11Protocol: ("send",),
     TCPServer: ("_close", "config", "loop", "reader", "writer"),
+    WebsocketBuffer: ("clear", "extend", "to_message"),
+    StreamReader: ("_buffer", "_wakeup_waiter"),
+    StreamWriter: ("_transport",),
 }
 """The undocumented attributes on which this module rests."""
 
@@ -41,15 +49,21 @@ def attach(stream: Any, receive: Receive, send: Send) -> Server | str | None:
         What speaks the extension; why there is none over HTTP/2 and HTTP/3, nor on trio; or `None`
         if the inside is not what is expected, or `receive` or `send` is not the stream's own.
     """
-    http = getattr(getattr(stream, "send", None), "__self__", None)
-    tcp = getattr(getattr(http, "send", None), "__self__", None)
+    http: Any = getattr(getattr(stream, "send", None), "__self__", None)
+    tcp: Any = getattr(getattr(http, "send", None), "__self__", None)
     if type(stream) is WSStream and type(tcp).__module__.startswith("hypercorn.trio"):
         return TRIO
     if type(stream) is WSStream and type(http).__name__ in {"H2Protocol", "H3Protocol"}:
         return HTTP_2
-    for part, (cls, names) in zip((stream, http, tcp), TOUCHED.items(), strict=True):
+    inner = [(stream, "buffer"), (tcp, "reader"), (tcp, "writer")]
+    parts = stream, http, tcp, *(getattr(part, name, None) for part, name in inner)
+    for part, (cls, names) in zip(parts, TOUCHED.items(), strict=True):
         if type(part) is not cls or not all(hasattr(part, name) for name in names):
             return None
+    if "connection" not in WSStream._accept.__code__.co_names:  # there is none before
+        return None
+    if missing_methods(tcp.writer.transport):
+        return None
     queue = getattr(stream.app_put, "__self__", None)
     if queue is None or getattr(receive, "__self__", None) is not queue or send != stream.app_send:
         return None
