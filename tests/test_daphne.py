@@ -380,6 +380,20 @@ class TestTls:
             assert time.monotonic() - began < 2
         freed(server, client, 0)
 
+    def test_close_notify_is_not_waited_for_once_the_peer_has_answered(
+        self, serve: Serve, tls: ssl.SSLContext, tls_config: dict[str, str]
+    ) -> None:
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await accept(receive, send)
+            await send({"type": "websocket.close"})
+
+        server = serve(app, close_timeout=8, **tls_config)
+        with Client(server.port, tls=tls).open() as client:
+            client.send(CLOSE, client.expect(CLOSE))
+            wait_until(lambda: not server.connections(), 4)
+            with pytest.raises(EOFError):
+                client.receive()
+
     def test_peer_that_half_closes_gets_what_is_buffered(
         self, serve: Serve, reports: Reports, tls: ssl.SSLContext, tls_config: dict[str, str]
     ) -> None:

@@ -267,6 +267,8 @@ class _Protocol(WebSocketProtocol):  # type: ignore[misc]
 
     def _closeConnection(self, abort: bool = False) -> None:
         self.transport.close()  # which aborts in the end
+        if abort and not self.transport.can_write_eof():
+            _tcp(self._twisted_transport).loseConnection()  # nobody waits for a close_notify
 
     def check_timeouts(self) -> None:
         if self.ping_interval is None:
