@@ -10,13 +10,23 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import sys
 import time
 from math import inf
 
 INTERVAL = 0.05
 """Seconds from one look at the clock to the next."""
 
-NOTICED = 0.005
+
+def ordinary_lateness() -> float:
+    """Return how late a timer may be, in seconds, while nothing is wrong: two ticks at least."""
+    # Windows ends waits on ticks, of which its clock has known nothing since Python 3.13.
+    windows = sys.platform == "win32"
+    tick = 1 / 64 if windows else time.get_clock_info("monotonic").resolution
+    return max(0.005, 2 * tick)
+
+
+NOTICED = ordinary_lateness()
 """A look that is late by less than this, in seconds, is the ordinary business of a loop."""
 
 

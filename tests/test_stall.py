@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import sys
 import time
 import weakref
+from typing import NamedTuple
 
 import pytest
 
-from asgi_keepalive.stall import INTERVAL, NOTICED, StallWatch
+from asgi_keepalive.stall import INTERVAL, NOTICED, StallWatch, ordinary_lateness
 
 from .fake_loop import FakeLoop, fake_loop, in_no_time
 
@@ -76,6 +78,29 @@ async def test_a_little_lateness_is_ordinary(late: float, noticed: bool) -> None
     fake_loop().stall(INTERVAL + late)
     assert (grace(watch) > 0) == noticed
     watch.leave()
+
+
+class Clock(NamedTuple):
+    """The part of what Python tells about a clock that matters here."""
+
+    resolution: float
+
+
+@pytest.mark.parametrize(
+    ("platform", "resolution", "noticed"),
+    [
+        ("linux", 1e-9, 0.005),
+        ("win32", 0.015625, 0.03125),
+        ("win32", 1e-7, 0.03125),  # as Python 3.13 tells it; waits end on ticks all the same
+        ("another", 0.01, 0.02),
+    ],
+)
+def test_lateness_of_two_ticks_of_the_platform_is_ordinary(
+    monkeypatch: pytest.MonkeyPatch, platform: str, resolution: float, noticed: float
+) -> None:
+    monkeypatch.setattr(sys, "platform", platform)
+    monkeypatch.setattr(time, "get_clock_info", lambda name: Clock(resolution))
+    assert ordinary_lateness() == noticed
 
 
 @in_no_time
