@@ -24,7 +24,7 @@ from .fake_loop import FakeServer, elapsed, fake_loop, in_no_time
 from .server import wait_until
 from .test_promises import accept
 
-NONCE = "heartbeat-0123456789abcdef0123456789abcdef"
+NONCE = 2 * "0123456789abcdef"
 
 
 class Resource:
