@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import functools
 import time
 from collections.abc import Callable
 from math import inf
@@ -19,7 +18,7 @@ class Alarm:
     It is inherited rather than called: it would be one call more for each Ping and each Pong.
     """
 
-    __slots__ = ("_empty_context", "_heartbeat", "_loop", "_tick", "_timer", "_timer_at", "_watch")
+    __slots__ = ("_context", "_heartbeat", "_loop", "_tick", "_timer", "_timer_at", "_watch")
 
     def __init__(self, heartbeat: Heartbeat) -> None:
         self._heartbeat = heartbeat
@@ -27,7 +26,7 @@ class Alarm:
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = inf
         self._tick: Callable[[], None] | None = None
-        self._empty_context = contextvars.Context()
+        self._context: contextvars.Context | None = None
         self._watch: StallWatch | None = None
 
     # For the heir: it begins with `_fired` and ends with `_arm`.
@@ -37,9 +36,13 @@ class Alarm:
         """From now on the timer can be set; it fires in the caller's context."""
         self._watch = StallWatch.join(self._loop)
         # Made once, not for each timer: what thousands of connections make anew at each Ping,
-        # the garbage collector looks at all at once. An event loop keeps the context of a timer
-        # that has been cancelled until it would have fired, so that is an empty one.
-        self._tick = functools.partial(contextvars.copy_context().run, self._on_timer)
+        # the garbage collector looks at all at once.
+        self._tick = self._enter
+        self._context = contextvars.copy_context()
+
+    def _enter(self) -> None:
+        assert self._context is not None  # the timer is cancelled when it is given up
+        self._context.run(self._on_timer)
 
     def _switch_off(self) -> None:
         """Do not wake any more."""
@@ -49,6 +52,7 @@ class Alarm:
         if self._watch is not None:
             self._watch.leave()
             self._watch = None
+        self._context = None
 
     def _arm(self) -> None:
         """See to it that the timer fires when the heartbeat wants it to, or earlier."""
@@ -66,9 +70,13 @@ class Alarm:
         if now < next_ping_at - EARLY < wake_at:
             wake_at = next_ping_at
         self._timer_at = wake_at if wake_at > now else now
-        assert self._tick is not None  # nothing is due before the alarm has been switched on
-        delay = self._timer_at - now
-        self._timer = self._loop.call_later(delay, self._tick, context=self._empty_context)
+        # Nothing is due before the alarm has been switched on, nor after.
+        assert self._tick is not None
+        assert self._watch is not None
+        # An event loop keeps the context of a timer that has been cancelled until it would have
+        # fired: the application's would be kept for as long.
+        context = self._watch.context
+        self._timer = self._loop.call_later(self._timer_at - now, self._tick, context=context)
 
     def _fired(self, now: float) -> float:
         """Take note that the timer has fired; return for how long the event loop stood still."""

@@ -33,12 +33,12 @@ NOTICED = ordinary_lateness()
 class StallWatch:
     """Watches one event loop for the connections that share it."""
 
-    __slots__ = ("_caught_up_at", "_context", "_due", "_loop", "_members", "_stood_still", "_timer")
+    __slots__ = ("_caught_up_at", "_due", "_loop", "_members", "_stood_still", "_timer", "context")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        # Not that of the connection which happens to come first: it would be kept for all others.
-        self._context = contextvars.Context()
+        self.context = contextvars.Context()
+        """An empty one for timers, which would keep that of the connection that sets them."""
         self._members = 0
         self._caught_up_at = -inf
         self._stood_still = 0.0
@@ -82,7 +82,7 @@ class StallWatch:
 
     def _look_again(self) -> None:
         self._due = time.monotonic() + INTERVAL
-        self._timer = self._loop.call_later(INTERVAL, self._look, context=self._context)
+        self._timer = self._loop.call_later(INTERVAL, self._look, context=self.context)
 
 
 _watches: dict[asyncio.AbstractEventLoop, StallWatch] = {}

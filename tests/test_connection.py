@@ -633,7 +633,7 @@ class TestNothingLeftBehind:
         server, _ = await accepted(pong_after=1)
         await asyncio.sleep(105)
         assert len(server.pinged_at) == 5
-        own = [call for call in calls if "_on_timer" in repr(call[0])]
+        own = [call for call in calls if call[0].__name__ == "_enter"]
         assert len(own) == 1 + 5
         # What is made anew for each is looked at, all at once, by the garbage collector.
         assert len({id(callback) for callback, _ in own}) == 1
