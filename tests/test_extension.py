@@ -239,7 +239,7 @@ def test_class_serves_a_middleware_that_is_kept_from_the_server(
     async def busy(scope: Any, receive: Any, send: Any) -> None:
         assert "websocket.ping" not in scope["extensions"]
         await accept(receive, send)
-        await asyncio.sleep(0.8)
+        await asyncio.sleep(1.2)  # an application may be behind for twice the timeout
         reports.put(get_keepalive(scope).timed_out)
 
     middleware = KeepaliveMiddleware(busy, ping_interval=0.2, ping_timeout=0.3, close_timeout=0.5)

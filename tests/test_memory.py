@@ -77,7 +77,7 @@ class TestMemory:
             while "text" not in (event := await receive()):  # reading pauses, and goes on
                 assert event["type"] == "websocket.receive"
             reports.put("behind again")
-            await asyncio.sleep(4 * TIMEOUT)
+            await asyncio.sleep(8 * TIMEOUT)  # an application may be behind for twice the timeout
             reports.put(await receive_all(receive))
 
         size = 100_000
