@@ -15,7 +15,7 @@ from asgi_keepalive.servers.kernel import reset_on_close
 
 from .client import BINARY, CLOSE, PING, PONG, TEXT, Client
 from .conftest import Reports, Serve
-from .faults.frames import CONTINUATION, deflated, fragmented, raw
+from .faults.differential.frames import CONTINUATION, deflated, fragmented, raw
 from .test_promises import FAILED, TIMEOUT, accept, freed
 
 MEBIBYTE = 2**20

@@ -8,7 +8,7 @@ import pytest
 
 from ..conftest import PROTOCOLS
 
-collect_ignore_glob = [] if sys.platform == "linux" else ["test_*.py"]
+collect_ignore_glob = [] if sys.platform == "linux" else ["test_*.py", "differential/*"]
 
 
 @pytest.fixture(params=PROTOCOLS)

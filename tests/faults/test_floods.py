@@ -19,8 +19,8 @@ from ..conftest import Reports, Serve
 from ..process import ROOT
 from ..test_memory import flood
 from ..test_promises import CLOSE_TIMEOUT, FAILED, LATE, TIMEOUT, accept, freed, logged
+from .differential.frames import raw
 from .flooder import ANSWER
-from .frames import raw
 
 pytestmark = pytest.mark.alone
 

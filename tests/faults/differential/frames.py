@@ -9,7 +9,7 @@ from itertools import cycle
 
 from hypothesis import strategies as st
 
-from ..client import BINARY, CLOSE, PING, PONG, TEXT
+from ...client import BINARY, CLOSE, PING, PONG, TEXT, frame
 
 CONTINUATION = 0
 RIGHT_PONG = b"the Pong that the server waits for"
@@ -70,6 +70,23 @@ def fragmented(opcode: int, parts: list[bytes], between: list[bytes]) -> bytes:
         frames.append(raw(opcode if number == 0 else CONTINUATION, part, fin=number == last))
         frames.extend(between[number : number + 1])
     return b"".join(frames)
+
+
+MAX_SIZE = 2**20 + 2**16
+"""Bytes of the largest message that the servers take."""
+
+NOISE = {
+    "Ping": frame(PING, b"hi"),
+    "Pings": frame(PING, b"hi") * 20,
+    "message": frame(TEXT, b"more"),
+    "Pong": frame(PONG, b"hi"),
+    "half a message": frame(TEXT, b"mo", fin=False),
+    "head": frame(BINARY, bytes(5000))[:100],
+    "too large": frame(BINARY, bytes(MAX_SIZE + 1)),
+    "broken": b"\xff\xff\xff\xff\xff\xff",
+    "Close": frame(CLOSE, b"\x0f\xa1bye"),
+}
+"""What a client sends while its server closes."""
 
 
 texts = st.text(max_size=40).map(str.encode)

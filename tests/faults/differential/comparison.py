@@ -1,0 +1,102 @@
+"""The same play on a server behind the middleware, and on the plain one."""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cached_property
+from math import inf
+from typing import Any
+
+import hypothesis
+from hypothesis import HealthCheck, Phase, given
+from hypothesis import strategies as st
+
+from .differences import OTHERS, compared
+from .stage import Outcome, Play, Stage
+
+SEED = int(os.environ.get("FUZZ_SEED") or random.SystemRandom().getrandbits(32))
+"""What a run has drawn, another draws with the same FUZZ_SEED."""
+
+EXAMPLES = float(os.environ.get("FUZZ_EXAMPLES") or 1)
+"""So many times as many plays as usual are drawn."""
+
+AGAIN = 2
+"""How often a play is performed again if it came out otherwise: machines are busy."""
+
+SHRINKING = 15.0
+"""Seconds in which a smaller play is looked for."""
+
+TIMED = {"end", "freed", "told"}
+"""What may be otherwise because of that."""
+
+
+class Pair:
+    """The servers; the plain one that reads ahead is started if it is needed."""
+
+    def __init__(self, ws: str, stage: Callable[..., Stage]) -> None:
+        self.ws = ws
+        self._stage = stage
+        self.behind = stage("behind")
+        self.plain = stage("plain")
+
+    @cached_property
+    def ahead(self) -> Stage:
+        return self._stage("ahead")
+
+    def differing(self, play: Play, without: str = "") -> list[tuple[str, Any, Any]]:
+        """Return in what the outcomes of a play differ from what is expected."""
+        found: list[tuple[str, Any, Any]] = []
+        for _ in range(1 + AGAIN):
+            behind = self.behind.perform(play)
+
+            def ahead(sent: list[bytes] = behind.sent) -> Outcome:
+                return self.ahead.perform(play, sent)
+
+            plain = self.plain.perform(play, behind.sent)
+            found = compared(self.ws, play, plain, behind, ahead, without)
+            if not found or not {name for name, _, _ in found} <= TIMED:
+                break
+        return found
+
+    def compare(self, play: Play) -> None:
+        """Fail if a play has another outcome behind the middleware, but for what is listed."""
+        if self.ws in OTHERS:
+            play = replace(play, escapes=False)  # by themselves their `send` never raises
+        found = self.differing(play)
+        assert not found, "\n".join(
+            [f"{self.ws}: {play}", *(f"{name}:\n  {x}\n  {y}" for name, x, y in found)]
+        )
+
+
+def explore(test: Callable[[Any], None], plays: st.SearchStrategy[Any], number: int) -> None:
+    """Draw plays, and see to it that the smallest that fails is shown."""
+    print(f"FUZZ_SEED={SEED}")
+    failed: dict[str, AssertionError] = {}
+    until = inf
+
+    # Hypothesis looks for a smaller one as long as some fail, and shows the one that failed last.
+    def run(play: Any) -> None:
+        nonlocal until
+        known = failed.get(repr(play))
+        if known is None and time.monotonic() < until:
+            try:
+                test(play)
+            except AssertionError as error:
+                known = failed[repr(play)] = error
+                until = min(until, time.monotonic() + SHRINKING)
+        if known is not None:
+            raise AssertionError(str(known)) from None
+
+    limits = hypothesis.settings(
+        max_examples=max(1, round(number * EXAMPLES)),
+        phases=[Phase.generate, Phase.shrink],
+        report_multiple_bugs=False,
+        deadline=None,
+        database=None,
+        suppress_health_check=list(HealthCheck),
+    )
+    hypothesis.seed(SEED)(limits(given(plays)(run)))()

@@ -1,0 +1,46 @@
+"""Two servers for each test, one behind the middleware and one plain."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ...conftest import SERVERS
+from .comparison import Pair
+from .stage import Stage, staged
+
+Staged = Callable[..., Stage]
+
+
+@pytest.fixture(params=SERVERS)
+def ws(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(params=["ws", "wss"])
+def scheme(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def stage(
+    ws: str, loop: str, scheme: str, certificate: tuple[ssl.SSLContext, Path]
+) -> Iterator[Staged]:
+    """Run servers until the end of the test."""
+    context, path = certificate if scheme == "wss" else (None, None)
+    with ExitStack() as stack:
+
+        def stage(kind: str, **options: Any) -> Stage:
+            return stack.enter_context(staged(kind, ws, loop, context, path, **options))
+
+        yield stage
+
+
+@pytest.fixture
+def pair(ws: str, stage: Staged) -> Pair:
+    return Pair(ws, stage)

@@ -1,0 +1,372 @@
+"""What changes behind the middleware, besides what it is there for: the whole list.
+
+Each entry says what a server does by itself, what it does behind the middleware, and why. Its
+function corrects the outcome of a play on the plain server to what is expected behind the
+middleware; nothing else is forgiven. `docs/matrix.md` tells users what stands here.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from math import inf
+from typing import Any, NamedTuple
+
+from ...client import CLOSE, PONG, frame
+from ...conftest import SERVERS
+from .stage import OPENING, Outcome, Play, app, client
+
+CLEANLY = ("FIN", "close_notify")
+NEWER = ("websockets-sansio", "wsproto")
+UVICORN = (*NEWER, "websockets")
+OTHERS = ("hypercorn", "daphne")
+
+Correct = Callable[[Outcome, Outcome, Play], None]
+"""Takes the plain outcome, which it changes, the one behind the middleware, and the play."""
+
+
+class Difference(NamedTuple):
+    """One thing that changes.
+
+    Attributes:
+        name: What the tests call it.
+        servers: Those on which it does.
+        plain: What they do by themselves.
+        behind: What they do behind the middleware.
+        why: The reason.
+        play: Shows it.
+        correct: Makes of a plain outcome what is expected behind the middleware.
+    """
+
+    name: str
+    servers: tuple[str, ...]
+    plain: str
+    behind: str
+    why: str
+    play: Play
+    correct: Correct
+
+
+# What the entries have in common.
+
+
+def is_disconnect(result: Any) -> bool:
+    return isinstance(result, dict) and result["type"] == "websocket.disconnect"
+
+
+def disconnects(outcome: Outcome) -> list[int]:
+    """Return where an application was told the end."""
+    return [number for number, one in enumerate(outcome.told) if is_disconnect(one[1])]
+
+
+def close_frame(outcome: Outcome) -> int | None:
+    """Return the code of the Close frame that the client got; 1005 stands for none in it."""
+    for opcode, payload in outcome.frames:
+        if opcode == CLOSE:
+            return int.from_bytes(payload[:2]) if payload else 1005
+    return None
+
+
+def gone_in(play: Play) -> float:
+    """Return the number of the move in which the client, or the application, began to end it."""
+    ends = ("FIN", "cut", "RST", "close", "noise", "send")
+    return next((n for n, move in enumerate(play.moves) if move.what in ends), inf)
+
+
+def does(play: Play, who: str, *whats: str) -> bool:
+    return any(move.who == who and move.what in whats for move in play.moves)
+
+
+def answers(play: Play) -> bool:
+    """Whether the client answers a Close frame, or ends the connection itself."""
+    if does(play, "client", "FIN", "cut", "RST"):
+        return True
+    # Behind half a frame its answer is part of that frame.
+    return play.answers != "never" and client("noise", "head") not in play.moves
+
+
+# All servers.
+
+
+def _close_timeout(plain: Outcome, behind: Outcome, play: Play) -> None:
+    waits = plain.end == ("nothing", "ever") and close_frame(plain) is not None
+    if not waits or answers(play):
+        return
+    plain.end = "RST", "by close_timeout"
+    plain.freed = "by close_timeout"
+    _take_over_ends(plain, behind, "by close_timeout")
+
+
+def _sooner(plain: Outcome, behind: Outcome, play: Play) -> None:
+    if plain.freed != "never":
+        return
+    plain.freed = "at once"
+    if plain.end == ("nothing", "ever") and behind.end and behind.end[0] in CLEANLY:
+        plain.end = behind.end[0], "at once"
+    _take_over_ends(plain, behind, "at once")
+
+
+def _take_over_ends(plain: Outcome, behind: Outcome, when: str) -> None:
+    """Let an application of a plain server that never ends learn the end as it does behind."""
+    for number, (mine, its) in enumerate(zip(plain.told, behind.told, strict=False)):
+        if mine[1] == "waits" and is_disconnect(its[1]) and its[2] in {when, "in the end"}:
+            plain.told[number] = its
+        elif mine[0] == its[0] == "close" and mine[2] == "in the end" and its[2] == when:
+            plain.told[number] = mine[0], mine[1], when
+
+
+def _fin(plain: Outcome, behind: Outcome, play: Play) -> None:
+    if plain.end and plain.end[0] == "RST" and behind.end and behind.end[0] in CLEANLY:
+        plain.end = behind.end[0], plain.end[1]
+        if plain.frames == behind.frames[: len(plain.frames)]:  # the rest was destroyed
+            plain.frames = list(behind.frames)
+
+
+# hypercorn and daphne.
+
+
+def _reason(plain: Outcome, behind: Outcome, play: Play) -> None:
+    for mine, its in zip(disconnects(plain), disconnects(behind), strict=False):
+        event, told = plain.told[mine][1], behind.told[its][1]
+        if "reason" in told:
+            event.setdefault("reason", told["reason"])
+
+
+def _code(plain: Outcome, behind: Outcome, play: Play) -> None:
+    echoed = close_frame(behind)
+    for mine, its in zip(disconnects(plain), disconnects(behind), strict=False):
+        if behind.told[its][1]["code"] == echoed:
+            plain.told[mine][1]["code"] = echoed
+
+
+def _again(plain: Outcome, behind: Outcome, play: Play) -> None:
+    ends = disconnects(plain)
+    if ends:
+        for number, (_, result, when) in enumerate(plain.told):
+            repeats = behind.told[number : number + 1]
+            if number > ends[0] and result == "waits" and repeats and is_disconnect(repeats[0][1]):
+                plain.told[number] = "receive", dict(plain.told[ends[0]][1]), when
+
+
+def _raises(plain: Outcome, behind: Outcome, play: Play) -> None:
+    since = gone_in(play)
+    calls = {"send", "close", "accept", "deny"}
+    for number, (mine, its) in enumerate(zip(plain.told, behind.told, strict=False)):
+        late = isinstance(mine[2], str) or mine[2] > since
+        raises = mine[0] == its[0] and (mine[1], its[1]) == (None, "OSError")
+        if late and raises and mine[0] in calls:
+            plain.told[number] = its[0], its[1], mine[2]
+
+
+def _error_told(plain: Outcome, behind: Outcome, play: Play) -> None:
+    if close_frame(plain) is None and close_frame(behind) in {1002, 1007}:
+        plain.frames.append(behind.frames[-1])
+
+
+def _closed_at_return(plain: Outcome, behind: Outcome, play: Play) -> None:
+    left = any(what == "left" and result != "Asked" for what, result, _ in plain.told)
+    if left and close_frame(plain) is None and close_frame(behind) == 1000:
+        plain.frames.append((CLOSE, b"\x03\xe8"))
+        if plain.end == ("nothing", "ever"):
+            cleanly = behind.end is not None and behind.end[0] in CLEANLY
+            plain.end = behind.end if cleanly else ("RST", "by close_timeout")
+            plain.freed = behind.freed if cleanly else "by close_timeout"
+
+
+def _told_at_once(plain: Outcome, behind: Outcome, play: Play) -> None:
+    pass
+
+
+READS_AHEAD = Difference(
+    "reads ahead",
+    NEWER,
+    "reads one message ahead of its application",
+    "reads 32 messages (`ws_max_queue`) or 1 MiB ahead, and so answers the Pings and notices the "
+    "errors among them",
+    "a busy application's client must not be taken for dead",
+    Play((*OPENING, *[client("messages", 2)] * 8, client("noise", "Ping"), app("close", 4000))),
+    lambda plain, behind, play: None,  # see `compared`
+)
+BOUNDED = Difference(
+    "bounded",
+    ("daphne",),
+    "queues messages that its application has not received without bound",
+    "pauses reading at 32 or 1 MiB",
+    "one client must not fill the memory",
+    Play((*OPENING, *[client("messages", 20)] * 3, app("close", 4000))),
+    lambda plain, behind, play: None,
+)
+
+DIFFERENCES = [
+    READS_AHEAD,
+    BOUNDED,
+    Difference(
+        "close timeout",
+        (*UVICORN, "hypercorn"),
+        "waits 10 s (uvicorn), or for ever, for a client that answers no Close frame",
+        "waits for `close_timeout`, and ends with RST",
+        "a frozen client must not hold a socket",
+        Play((*OPENING, app("close", 4000)), answers="never"),
+        _close_timeout,
+    ),
+    Difference(
+        "sooner",
+        ("websockets", "hypercorn"),
+        "keeps TCP open while unread messages hide that the client has answered or gone",
+        "reads on and discards, and ends with FIN at once",
+        "a socket must not wait for an application that has closed",
+        Play((*OPENING, client("messages", 40), app("close", 4000))),
+        _sooner,
+    ),
+    Difference(
+        "FIN",
+        NEWER,
+        "closes TCP with what the client has sent unread, which resets it",
+        "reads and discards it, and ends with FIN",
+        "a reset can destroy what the client has not read yet, the Close frame for one",
+        Play((*OPENING, client("stream", 65536, 40), app("return"))),
+        _fin,
+    ),
+    Difference(
+        "end of TCP",
+        ("daphne",),
+        "resets TCP once the client has answered its Close frame, or after a protocol error",
+        "ends with FIN",
+        "a reset can destroy what the client has not read yet",
+        Play((*OPENING, app("close", 4000))),
+        _fin,
+    ),
+    Difference(
+        "reason",
+        OTHERS,
+        "`websocket.disconnect` has no `reason`",
+        "it has one",
+        "ASGI has had it since its version 2.3",
+        Play((*OPENING, app("listen"), client("noise", "Close"))),
+        _reason,
+    ),
+    Difference(
+        "again",
+        OTHERS,
+        "`receive` waits for ever after a `websocket.disconnect`",
+        "returns it again, if the client has closed",
+        "no application hangs",
+        Play((*OPENING, app("listen"), client("noise", "Close"))),
+        _again,
+    ),
+    Difference(
+        "code",
+        ("hypercorn",),
+        "`websocket.disconnect` has code 1006, or 1000",
+        "it has the client's code",
+        "an application must know why its client left",
+        Play((*OPENING, app("listen"), client("send", frame(CLOSE, b"\x0f\xa1bye")))),
+        _code,
+    ),
+    Difference(
+        "raises",
+        OTHERS,
+        "`send` to a client that has gone does nothing",
+        "raises an `OSError`; one that leaves the application is not logged",
+        "an application that only sends must learn of it",
+        Play((*OPENING, client("RST"), app("send", 10), app("send", 10))),
+        _raises,
+    ),
+    Difference(
+        "Close frame of errors",
+        ("hypercorn",),
+        "closes TCP when what comes is not WebSocket",
+        "sends a Close frame first, 1002 or 1007",
+        "RFC 6455 7.1.7",
+        Play((*OPENING, app("listen"), client("noise", "broken"))),
+        _error_told,
+    ),
+    Difference(
+        "return",
+        ("daphne",),
+        "leaves the connection open when its application returns",
+        "closes it with 1000",
+        "nobody would answer the client any more",
+        Play((*OPENING, app("return"))),
+        _closed_at_return,
+    ),
+]
+
+
+def compared(
+    server: str,
+    play: Play,
+    plain: Outcome,
+    behind: Outcome,
+    ahead: Callable[[], Outcome],
+    without: str = "",
+) -> list[tuple[str, Any, Any]]:
+    """Return in what an outcome differs from what is expected: field, expected, found.
+
+    Args:
+        ahead: Performs the play on the plain server reading ahead, which is the same as long as
+            the application keeps up.
+        without: The name of a difference that is not forgiven.
+    """
+    found = _differing(server, play, plain, behind, without)
+    may_read = not {READS_AHEAD.name, BOUNDED.name} & {without}
+    if found and (plain.behind or behind.behind) and may_read:
+        found = _differing(server, play, *_read_ahead(plain, behind), without)
+        if found:
+            again = _differing(server, play, *_read_ahead(ahead(), behind), without)
+            found = min(found, again, key=len)
+    return found
+
+
+def _differing(
+    server: str, play: Play, plain: Outcome, behind: Outcome, without: str
+) -> list[tuple[str, Any, Any]]:
+    expected = copy.deepcopy(plain)
+    for one in DIFFERENCES:
+        if server in one.servers and one.name != without:
+            one.correct(expected, behind, play)
+    found = [
+        (name, getattr(expected, name), getattr(behind, name))
+        for name in COMPARED
+        if getattr(expected, name) != getattr(behind, name)
+    ]
+    return [*found, ("left", [], behind.left)] if behind.left else found
+
+
+def _read_ahead(plain: Outcome, behind: Outcome) -> tuple[Outcome, Outcome]:
+    """Return both without what depends on how much was read before the application's end."""
+    plain, behind = copy.deepcopy(plain), copy.deepcopy(behind)
+    for one in plain, behind:
+        one.frames = [frame for frame in one.frames if frame[0] != PONG]
+        one.told = [told for told in one.told if not _is_late_message(told)]
+    return plain, behind
+
+
+def _is_late_message(told: tuple[str, Any, int | str]) -> bool:
+    _, result, when = told
+    is_message = isinstance(result, dict) and result["type"] == "websocket.receive"
+    return is_message and isinstance(when, str)
+
+
+COMPARED = ("head", "frames", "end", "told", "freed", "logged")
+
+
+def markdown() -> str:
+    """Return the list as `docs/matrix.md` has it."""
+    groups: dict[tuple[str, ...], list[Difference]] = {}
+    for one in DIFFERENCES:
+        groups.setdefault(one.servers, []).append(one)
+    parts = []
+    for servers in sorted(groups, key=len, reverse=True):
+        lines = [f"| {one.plain} | {one.behind} | {one.why} |" for one in groups[servers]]
+        head = ["| by itself | behind the middleware | why |", "|---|---|---|"]
+        parts.append("\n".join([f"On {named(servers)}:", "", *head, *lines]))
+    return "\n\n".join(parts)
+
+
+def named(servers: tuple[str, ...]) -> str:
+    """Return how users call some servers."""
+    if len(servers) == len(SERVERS):
+        return "every server"
+    names = [f"uvicorn's `{one}`" if one in UVICORN else one for one in servers]
+    return ", ".join(names[:-1]) + (" and " if names[1:] else "") + names[-1]

@@ -1,0 +1,18 @@
+"""Closing while the peer talks, leaving before all has begun, and messages at every bound."""
+
+from __future__ import annotations
+
+from .comparison import Pair, explore
+from .plays import bounds, closings, leavings
+
+
+def test_closings(pair: Pair) -> None:
+    explore(pair.compare, closings(), 40)
+
+
+def test_leavings(pair: Pair) -> None:
+    explore(pair.compare, leavings(), 30)
+
+
+def test_bounds(pair: Pair) -> None:
+    explore(pair.compare, bounds(), 10)

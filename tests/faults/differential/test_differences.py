@@ -1,0 +1,33 @@
+"""Each listed difference is there, and `docs/matrix.md` tells of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from .comparison import Pair
+from .differences import DIFFERENCES, Difference, markdown
+
+PAGE = Path(__file__).parents[3] / "docs" / "matrix.md"
+
+
+@pytest.mark.parametrize("loop", ["asyncio"])
+@pytest.mark.parametrize("scheme", ["ws"])
+@pytest.mark.parametrize(
+    ("ws", "difference"),
+    [pytest.param(ws, one, id=f"{ws}-{one.name}") for one in DIFFERENCES for ws in one.servers],
+)
+def test_is_there(ws: str, difference: Difference, pair: Pair) -> None:
+    """Its play comes out as listed, and otherwise without it."""
+    assert pair.differing(difference.play, without=difference.name)
+    assert not pair.differing(difference.play)
+
+
+def test_names_are_distinct() -> None:
+    assert len({one.name for one in DIFFERENCES}) == len(DIFFERENCES)
+
+
+def test_page_has_the_list() -> None:
+    _, _, part = PAGE.read_text().partition("## What else changes\n\n")
+    assert part.partition("## ")[0].strip() == markdown().strip()

@@ -1,0 +1,66 @@
+"""Whatever bytes come, the middleware changes nothing but what it is there for (P7)."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+from typing import Any
+
+from hypothesis import strategies as st
+
+from ...test_promises import FAILED, INTERVAL, TIMEOUT
+from .comparison import Pair, explore
+from .conftest import Staged
+from .differences import close_frame, is_disconnect
+from .frames import mutated, segmented, valid_stream
+from .plays import behaving, streams
+from .stage import CLOSE_TIMEOUT, Outcome, Play
+from .wire import CLOSE
+
+
+def test_frames(pair: Pair) -> None:
+    explore(pair.compare, streams, 40)
+
+
+def test_mutated_bytes(pair: Pair) -> None:
+    explore(lambda number: pair.compare(_mutated(number)), st.integers(0, 2**32), 40)
+
+
+def _mutated(number: int) -> Play:
+    chance = random.Random(number)
+    segments = list(segmented(mutated(valid_stream(chance), chance), chance))
+    does, ends = chance.choice(["listen", "echo", "refuse"]), chance.choice(["FIN", "RST", "cut"])
+    return behaving(does, segments, ends, deflate=chance.random() < 0.5)
+
+
+def test_silence_after_any_stream(stage: Staged) -> None:
+    """P1: a peer that falls silent, in the middle of whatever, is failed."""
+    patience = INTERVAL + TIMEOUT + CLOSE_TIMEOUT + 1
+    behind = stage("behind", ping_interval=INTERVAL, ping_timeout=TIMEOUT)
+    plain = stage("plain")
+
+    def check(play: Play) -> None:
+        moves = tuple(move for move in play.moves[:-1] if move.what != "pong")
+        silent = replace(play, moves=moves, answers="never", patience=patience)
+        expected = plain.perform(replace(silent, patience=0.3))
+        found = behind.perform(silent)
+        if close_frame(expected) is not None or expected.end != ("nothing", "ever"):
+            assert ended(found)
+            assert FAILED not in events(found)
+        else:
+            assert found.frames == [*expected.frames, (CLOSE, b"\x03\xf3keepalive ping timeout")]
+            assert events(found) == [*messages(expected), FAILED, FAILED]
+
+    explore(check, streams.filter(lambda play: play.moves[2].what == "listen"), 6)
+
+
+def events(outcome: Outcome) -> list[Any]:
+    return [result for what, result, _ in outcome.told if what == "receive"]
+
+
+def messages(outcome: Outcome) -> list[Any]:
+    return [one for one in events(outcome) if one != "waits"]
+
+
+def ended(outcome: Outcome) -> bool:
+    return any(map(is_disconnect, events(outcome)))
