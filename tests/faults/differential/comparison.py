@@ -7,7 +7,7 @@ import random
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from functools import cached_property
+from functools import partial
 from math import inf
 from typing import Any
 
@@ -24,41 +24,40 @@ SEED = int(os.environ.get("FUZZ_SEED") or random.SystemRandom().getrandbits(32))
 EXAMPLES = float(os.environ.get("FUZZ_EXAMPLES") or 1)
 """So many times as many plays as usual are drawn."""
 
-AGAIN = 2
-"""How often a play is performed again if it came out otherwise: machines are busy."""
+PAUSES = 0.0, 0.1
+"""A play that comes out otherwise is performed again, and not in such a hurry: seconds per move."""
 
 SHRINKING = 15.0
 """Seconds in which a smaller play is looked for."""
 
-TIMED = {"end", "freed", "told"}
+TIMED = {"end", "frames", "freed", "told"}
 """What may be otherwise because of that."""
 
 
 class Pair:
-    """The servers; the plain one that reads ahead is started if it is needed."""
+    """The servers, each started when it is needed, and anew if it has been stopped."""
 
     def __init__(self, ws: str, stage: Callable[..., Stage]) -> None:
         self.ws = ws
-        self._stage = stage
-        self.behind = stage("behind")
-        self.plain = stage("plain")
+        self._start = stage
+        self._stages: dict[str, Stage] = {}
 
-    @cached_property
-    def ahead(self) -> Stage:
-        return self._stage("ahead")
+    def perform(self, kind: str, play: Play, replay: list[bytes] | None = None) -> Outcome:
+        """Return what comes of a play on a server of that kind, see `Stage`."""
+        if kind not in self._stages or self._stages[kind].stopping:
+            self._stages[kind] = self._start(kind)
+        return self._stages[kind].perform(play, replay)
 
     def differing(self, play: Play, without: str = "") -> list[tuple[str, Any, Any]]:
         """Return in what the outcomes of a play differ from what is expected."""
         found: list[tuple[str, Any, Any]] = []
-        for _ in range(1 + AGAIN):
-            behind = self.behind.perform(play)
-
-            def ahead(sent: list[bytes] = behind.sent) -> Outcome:
-                return self.ahead.perform(play, sent)
-
-            plain = self.plain.perform(play, behind.sent)
+        for pause in PAUSES:
+            play = replace(play, pause=max(pause, play.pause))
+            behind = self.perform("behind", play)
+            plain = self.perform("plain", play, behind.sent)
+            ahead = partial(self.perform, "ahead", play, behind.sent)
             found = compared(self.ws, play, plain, behind, ahead, without)
-            if not found or not {name for name, _, _ in found} <= TIMED:
+            if not {name for name, _, _ in found} <= TIMED or not found:
                 break
         return found
 

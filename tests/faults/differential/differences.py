@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from ...client import CLOSE, PONG, frame
 from ...conftest import SERVERS
-from .stage import OPENING, Outcome, Play, app, client
+from .stage import OPENING, Outcome, Play, app, client, server
 
 CLEANLY = ("FIN", "close_notify")
 NEWER = ("websockets-sansio", "wsproto")
@@ -101,7 +101,7 @@ def _sooner(plain: Outcome, behind: Outcome, play: Play) -> None:
     if plain.freed != "never":
         return
     plain.freed = "at once"
-    if plain.end == ("nothing", "ever") and behind.end and behind.end[0] in CLEANLY:
+    if plain.end in {None, ("nothing", "ever")} and behind.end and behind.end[0] in CLEANLY:
         plain.end = behind.end[0], "at once"
     _take_over_ends(plain, behind, "at once")
 
@@ -122,6 +122,16 @@ def _fin(plain: Outcome, behind: Outcome, play: Play) -> None:
             plain.frames = list(behind.frames)
 
 
+def _discards(plain: Outcome, behind: Outcome, play: Play) -> None:
+    for one in plain, behind:
+        closed = next((n for n, told in enumerate(one.told) if told[0] == "close"), inf)
+        one.told = [told for n, told in enumerate(one.told) if n < closed or not is_message(told)]
+
+
+def is_message(told: tuple[str, Any, int | str]) -> bool:
+    return isinstance(told[1], dict) and told[1]["type"] == "websocket.receive"
+
+
 # hypercorn and daphne.
 
 
@@ -135,8 +145,9 @@ def _reason(plain: Outcome, behind: Outcome, play: Play) -> None:
 def _code(plain: Outcome, behind: Outcome, play: Play) -> None:
     echoed = close_frame(behind)
     for mine, its in zip(disconnects(plain), disconnects(behind), strict=False):
-        if behind.told[its][1]["code"] == echoed:
-            plain.told[mine][1]["code"] = echoed
+        code = behind.told[its][1]["code"]
+        if code == echoed or any(told[0] in {"close"} for told in plain.told[:mine]):
+            plain.told[mine][1]["code"] = code
 
 
 def _again(plain: Outcome, behind: Outcome, play: Play) -> None:
@@ -165,16 +176,27 @@ def _error_told(plain: Outcome, behind: Outcome, play: Play) -> None:
 
 def _closed_at_return(plain: Outcome, behind: Outcome, play: Play) -> None:
     left = any(what == "left" and result != "Asked" for what, result, _ in plain.told)
-    if left and close_frame(plain) is None and close_frame(behind) == 1000:
-        plain.frames.append((CLOSE, b"\x03\xe8"))
-        if plain.end == ("nothing", "ever"):
-            cleanly = behind.end is not None and behind.end[0] in CLEANLY
-            plain.end = behind.end if cleanly else ("RST", "by close_timeout")
-            plain.freed = behind.freed if cleanly else "by close_timeout"
+    if not left or close_frame(plain) is not None or close_frame(behind) != 1000:
+        return
+    before = behind.frames[:-1]
+    if plain.frames[: len(before)] == before:  # by itself it goes on answering Pings
+        plain.frames = list(behind.frames)
+    if plain.end in {None, ("nothing", "ever")}:
+        cleanly = behind.end is not None and behind.end[0] in CLEANLY
+        plain.end = behind.end if cleanly else ("RST", "by close_timeout")
+        plain.freed = behind.freed if cleanly else "by close_timeout"
 
 
-def _told_at_once(plain: Outcome, behind: Outcome, play: Play) -> None:
-    pass
+def _waits(plain: Outcome, behind: Outcome, play: Play) -> None:
+    for number, (mine, its) in enumerate(zip(plain.told, behind.told, strict=False)):
+        if mine[:2] == its[:2] == ("send", None) and str(mine[2]) < str(its[2]):
+            plain.told[number] = its
+
+
+def _exits(plain: Outcome, behind: Outcome, play: Play) -> None:
+    told = close_frame(plain) is None and close_frame(behind) == 1012
+    if told and does(play, "server", "stop") and plain.frames == behind.frames[:-1]:
+        plain.frames.append(behind.frames[-1])
 
 
 READS_AHEAD = Difference(
@@ -208,6 +230,15 @@ DIFFERENCES = [
         "a frozen client must not hold a socket",
         Play((*OPENING, app("close", 4000)), answers="never"),
         _close_timeout,
+    ),
+    Difference(
+        "discards",
+        OTHERS,
+        "tells its application of messages that come after its close",
+        "discards them",
+        "nothing that nobody will receive may pause reading",
+        Play((*OPENING, app("close", 4000), client("messages", 2)), answers="late"),
+        _discards,
     ),
     Difference(
         "sooner",
@@ -290,6 +321,32 @@ DIFFERENCES = [
         Play((*OPENING, app("return"))),
         _closed_at_return,
     ),
+    Difference(
+        "exits",
+        ("daphne",),
+        "drops its connections when it exits",
+        "closes them with 1012",
+        "a client should know that it may come back",
+        Play((*OPENING, app("listen"), server("stop"))),
+        _exits,
+    ),
+    Difference(
+        "back-pressure",
+        ("daphne",),
+        "buffers without bound what its application sends to a client that does not read",
+        "lets `send` wait, as elsewhere",
+        "one client must not fill the memory",
+        Play(
+            (
+                *OPENING,
+                client("stop"),
+                app("several", *[("send", 1_000_000)] * 8),
+                client("go on"),
+                client("noise", "Close"),
+            )
+        ),
+        _waits,
+    ),
 ]
 
 
@@ -321,7 +378,7 @@ def compared(
 def _differing(
     server: str, play: Play, plain: Outcome, behind: Outcome, without: str
 ) -> list[tuple[str, Any, Any]]:
-    expected = copy.deepcopy(plain)
+    expected, behind = copy.deepcopy(plain), copy.deepcopy(behind)
     for one in DIFFERENCES:
         if server in one.servers and one.name != without:
             one.correct(expected, behind, play)
@@ -330,7 +387,21 @@ def _differing(
         for name in COMPARED
         if getattr(expected, name) != getattr(behind, name)
     ]
-    return [*found, ("left", [], behind.left)] if behind.left else found
+    if behind.left:
+        found.append(("left", [], behind.left))
+    if (unheard := _sent_to_nobody(behind, play)) > 1:
+        found.append(("told", "by the second send to a client that has gone", unheard))
+    return found
+
+
+def _sent_to_nobody(behind: Outcome, play: Play) -> int:
+    """Return how many events an application could send after its client had gone."""
+    moves = enumerate(play.moves)
+    gone = next((n for n, move in moves if move.what in {"FIN", "cut", "RST"}), inf)
+    return sum(
+        told[:2] == ("send", None) and isinstance(told[2], int) and told[2] > gone
+        for told in behind.told
+    )
 
 
 def _read_ahead(plain: Outcome, behind: Outcome) -> tuple[Outcome, Outcome]:
@@ -338,21 +409,17 @@ def _read_ahead(plain: Outcome, behind: Outcome) -> tuple[Outcome, Outcome]:
     plain, behind = copy.deepcopy(plain), copy.deepcopy(behind)
     for one in plain, behind:
         one.frames = [frame for frame in one.frames if frame[0] != PONG]
-        one.told = [told for told in one.told if not _is_late_message(told)]
+        one.told = [
+            told for told in one.told if not (is_message(told) and isinstance(told[2], str))
+        ]
     return plain, behind
-
-
-def _is_late_message(told: tuple[str, Any, int | str]) -> bool:
-    _, result, when = told
-    is_message = isinstance(result, dict) and result["type"] == "websocket.receive"
-    return is_message and isinstance(when, str)
 
 
 COMPARED = ("head", "frames", "end", "told", "freed", "logged")
 
 
 def markdown() -> str:
-    """Return the list as `docs/matrix.md` has it."""
+    """Return the list as `docs/matrix.md` has it, to be copied from here: `print(markdown())`."""
     groups: dict[tuple[str, ...], list[Difference]] = {}
     for one in DIFFERENCES:
         groups.setdefault(one.servers, []).append(one)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Sequence
 
 from hypothesis import strategies as st
 
 from . import frames
 from .frames import MAX_SIZE, NOISE
-from .stage import MAX_QUEUE, OPENING, Move, Play, app, client
+from .stage import MAX_QUEUE, OPENING, Move, Play, app, client, server
 from .wire import CLOSE, TEXT, frame
 
 SMALL, LARGE = (200, 2000), (65536, 40)
@@ -41,6 +42,17 @@ streams = st.builds(
     deflate=st.booleans(),
 )
 
+
+def mutation(number: int) -> Play:
+    """Return a play whose stream is valid but for a few bytes; the number says which."""
+    chance = random.Random(number)
+    segments = list(frames.segmented(frames.mutated(frames.valid_stream(chance), chance), chance))
+    does, ends = chance.choice(["listen", "echo", "refuse"]), chance.choice(["FIN", "RST", "cut"])
+    return behaving(does, segments, ends, deflate=chance.random() < 0.5)
+
+
+mutations = st.integers(0, 2**32).map(mutation)
+
 noises = st.sampled_from([noise(kind) for kind in NOISE])
 
 before = st.lists(
@@ -72,7 +84,7 @@ def closings(draw: st.DrawFn) -> Play:
     """The application closes, or ends, at any point, while the client talks."""
     moves = [*OPENING, *draw(before), draw(endings), *draw(after)]
     # Each client that never answers costs the time of a close.
-    answers = draw(st.sampled_from(["at once"] * 8 + ["late"] * 2 + ["never"]))
+    answers = draw(st.sampled_from(["at once"] * 6 + ["late"] * 4 + ["never"]))
     return Play(tuple(moves), answers=answers, escapes=draw(st.booleans()))
 
 
@@ -98,6 +110,15 @@ def leavings(draw: st.DrawFn) -> Play:
     moves += draw(st.lists(st.just(app("send", 10)), max_size=4))
     moves += draw(st.lists(st.sampled_from([app("close", 4000), app("return")]), max_size=2))
     return Play(tuple(moves), early=early, escapes=draw(st.booleans()))
+
+
+@st.composite
+def stoppings(draw: st.DrawFn) -> Play:
+    """The server exits in the midst of it."""
+    opening = draw(st.sampled_from([OPENING, OPENING, OPENING, (app("receive"),)]))
+    moves = [*opening, *draw(before), *draw(st.lists(endings, max_size=1))]
+    moves.insert(draw(st.integers(len(opening), len(moves))), server("stop"))
+    return Play(tuple(moves), answers=draw(st.sampled_from(["at once", "late", "never"])))
 
 
 SIZES = [MAX_SIZE - 1, MAX_SIZE, MAX_SIZE + 1, 2**20 - 1, 2**20, 2**20 + 1, 65536, 200, 0]

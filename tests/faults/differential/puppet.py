@@ -17,6 +17,10 @@ TURNS = 4
 """Of the event loop, before each thing that an application does."""
 
 
+LISTENS = {"listen": "receive", "echo": "receive", "refuse": "receive"}
+"""What those wait for."""
+
+
 class Note(NamedTuple):
     """Something that an application was told, or did.
 
@@ -100,16 +104,14 @@ class Part:
             while (command := await self.commands.get())[0] != "return":
                 self.doing = command[0]
                 try:
-                    # Whether TCP has gone in this very turn of the event loop is no matter.
-                    for _ in range(TURNS):
-                        await asyncio.sleep(0)
+                    await turns()
                     await getattr(self, f"_{command[0]}")(scope, receive, send, *command[1:])
                 except asyncio.CancelledError:
                     if not self.withdrawn:
                         raise
                     self.withdrawn = False
                     self.task.uncancel()
-                    self.note(self.doing, "waits")
+                    self.note(LISTENS.get(self.doing, self.doing), "waits")
                 finally:
                     self.doing = None
         except BaseException as error:
@@ -133,6 +135,7 @@ class Part:
     async def _echo(self, scope: Any, receive: Any, send: Any) -> None:
         """Send back what comes until the end."""
         while (event := await self._receive(scope, receive, send))["type"] == "websocket.receive":
+            await turns()
             # Plain servers differ in whether they raise behind a protocol error of the client.
             with suppress(OSError, RuntimeError):
                 await send({**event, "type": "websocket.send"})
@@ -143,6 +146,7 @@ class Part:
         while (await self._receive(scope, receive, send))["type"] == "websocket.receive":
             if not closed:
                 closed = True
+                await turns()
                 await self._close(scope, receive, send, 4000)
 
     async def _accept(self, scope: Any, receive: Any, send: Any) -> None:
@@ -154,6 +158,11 @@ class Part:
 
     async def _close(self, scope: Any, receive: Any, send: Any, code: int) -> None:
         await self._call(send, "close", {"type": "websocket.close", "code": code})
+
+    async def _several(self, scope: Any, receive: Any, send: Any, *commands: Any) -> None:
+        """Do several things at once."""
+        for what, *arguments in commands:
+            await getattr(self, f"_{what}")(scope, receive, send, *arguments)
 
     async def _bye(self, scope: Any, receive: Any, send: Any, code: int) -> None:
         """Close, and return in the same turn of the event loop."""
@@ -184,6 +193,12 @@ class Part:
                 raise
         else:
             self.note(what)
+
+
+async def turns() -> None:
+    """Let the event loop turn: whether TCP has gone in the same turn is no matter."""
+    for _ in range(TURNS):
+        await asyncio.sleep(0)
 
 
 class Puppet:

@@ -8,11 +8,12 @@ three classes.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import ssl
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -27,7 +28,7 @@ from ...server import Server, all_kernel_sockets, running
 from ...serving import APPLICATION_FAILED, serving
 from .frames import MAX_SIZE, NOISE
 from .puppet import Part, Puppet
-from .wire import PONG, TEXT, Frame, Wire, answering, frame
+from .wire import BINARY, PONG, TEXT, Frame, Wire, answering, frame
 
 CLOSE_TIMEOUT = 1.0
 """Of the middleware, in seconds."""
@@ -37,6 +38,9 @@ AT_ONCE = 0.5
 
 LATE = 0.15
 """Seconds until a client answers that answers late; no server gives up so soon."""
+
+HURRY = 0.002
+"""Seconds in which an event loop does a few things."""
 
 QUIET = 25
 """In so many turns of its event loop a server comes to what it has to do, if it does."""
@@ -49,9 +53,6 @@ MAX_QUEUE = 32
 
 OPEN = {"01", "08"}
 """ESTABLISHED and CLOSE_WAIT, as /proc/net/tcp writes them."""
-
-MANY = 200
-"""More messages than these are never unread."""
 
 CERTAIN = 20.0
 """Seconds after which a server that does nothing is broken."""
@@ -99,6 +100,7 @@ class Play:
         early: What the client sends together with its handshake.
         escapes: Whether an `OSError` of `send` leaves the application.
         patience: Seconds in which something may still come of it.
+        pause: Seconds that pass at least from one move to the next.
     """
 
     moves: tuple[Move, ...]
@@ -107,6 +109,7 @@ class Play:
     early: bytes = b""
     escapes: bool = False
     patience: float = CLOSE_TIMEOUT + AT_ONCE + 0.1
+    pause: float = 0.0
 
 
 @dataclass
@@ -187,8 +190,12 @@ class Stage:
         self.server.exit()
 
     def run(self, function: Any) -> None:
+        """Run a function in the server's thread."""
         if not self.stopping:
             self.server.run(function)
+        elif self.server.loop is not None:
+            with suppress(RuntimeError):  # it is closed
+                self.server.loop.call_soon_threadsafe(function)
 
     def _look(self) -> None:
         """Let daphne look after applications that have ended; by itself it does so each second."""
@@ -233,6 +240,8 @@ class _Performance:
         for number, move in enumerate(self._play.moves):
             self._part.move = number
             getattr(self, f"_{move.who}")(move)
+            if move.who == "app":
+                self._hurry()
             self.settle()
             self.outcome.behind |= self._stage.leaves_unread(self._wire)
         self._part.move = len(self._play.moves)
@@ -263,6 +272,8 @@ class _Performance:
             wire.out += self._sent(frame(PONG, wire.ping or b""))
         elif what == "stream":
             wire.stream = streaming(*arguments)
+        elif what == "dribble":
+            self._dribble(*arguments)
         elif what in {"FIN", "cut"}:
             wire.stream = bytes
             wire.shut_down(what)
@@ -271,6 +282,15 @@ class _Performance:
             wire.reset()
         elif what in {"stop", "go on"}:
             wire.reads = what == "go on"
+
+    def _dribble(self, seconds: float) -> None:
+        """Send one long message, slowly, and answer nothing."""
+        self._wire.out += frame(BINARY, bytes(60_000))[:8]
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            self._wire.out += b"."
+            self._turn()
+            time.sleep(0.05)
 
     def _sent(self, data: bytes) -> bytes:
         if self._replay is not None:
@@ -313,10 +333,18 @@ class _Performance:
     def settle(self) -> None:
         """Return once nothing happens any more."""
         quiet = 0
-        end = time.monotonic() + CERTAIN
-        while quiet < QUIET:
-            assert time.monotonic() < end, "it goes on and on"
+        began = time.monotonic()
+        while quiet < QUIET or time.monotonic() < began + self._play.pause:
+            assert time.monotonic() < began + CERTAIN, "it goes on and on"
             quiet = 0 if self._turn() else quiet + 1
+            if quiet > QUIET:
+                time.sleep(0.002)
+
+    def _hurry(self) -> None:
+        """Let the client be as quick as it can: it answers between two turns of the server."""
+        end = time.monotonic() + HURRY
+        while time.monotonic() < end:
+            self._wire.pump()
 
     def _wait(self, patience: float) -> None:
         """See what comes of it after the last move."""
@@ -354,20 +382,14 @@ class _Performance:
         """Let the application receive what it has not, and return."""
         part = self._part
         part.move += 1
-        while part.is_busy and not self._stage.stopping:
+        while part.is_busy and self._stage.server.thread.is_alive():
             self._stage.run(part.withdraw)
             self.settle()
-        for _ in range(MANY):
-            if part.over or part.task is None or self._stage.stopping:
-                break
-            self._stage.run(lambda: part.command("receive"))
+        if not part.over and part.task is not None:
+            self._stage.run(lambda: part.command("listen"))
             self.settle()
-            if part.is_busy:
-                self._stage.run(part.withdraw)
-                self.settle()
-            last = part.notes[-1]
-            if last.result == "waits" or last.result["type"] == "websocket.disconnect":
-                break
+            self._stage.run(part.withdraw)
+            self.settle()
         self._stage.run(lambda: part.command("return"))
         self.settle()
         rest = [(note.what, note.result, "in the end") for note in part.notes[self._noted :]]
@@ -479,14 +501,15 @@ def staged(
     *,
     ping_interval: float = 0.01,
     ping_timeout: float = 30,
+    application: Any = None,
 ) -> Iterator[Stage]:
     """Run a server of that kind, see `Stage`."""
     puppet = Puppet()
-    application: Any = puppet
+    application = application or puppet
     config: dict[str, Any] = {}
     if kind == "behind":
         application = KeepaliveMiddleware(
-            puppet,
+            application,
             ping_interval=ping_interval,
             ping_timeout=ping_timeout,
             close_timeout=CLOSE_TIMEOUT,
@@ -507,4 +530,15 @@ def staged(
         inside.websocket_max_message_size = inside.websocket_max_frame_size = MAX_SIZE
         inside.application_checker = lambda: None  # its stage sees to it
     with running(one):
+        if ws == "daphne":  # of autobahn, 1 s
+            inside.ws_factory.setProtocolOptions(closeHandshakeTimeout=CLOSE_TIMEOUT)
         yield Stage(kind, one, puppet, tls if certificate is not None else None)
+        if ws == "hypercorn" and kind != "behind" and one.thread.is_alive():
+            one.run(_cancel_connections)
+
+
+def _cancel_connections() -> None:
+    """Let a plain hypercorn exit, which never does while a connection has unread messages."""
+    for task in asyncio.all_tasks():
+        if any(part in repr(task) for part in ("_server_callback", "TCPServer", "_handle")):
+            task.cancel()

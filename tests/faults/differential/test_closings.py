@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .comparison import Pair, explore
-from .plays import bounds, closings, leavings
+from .plays import bounds, closings, leavings, stoppings
 
 
 def test_closings(pair: Pair) -> None:
@@ -16,3 +16,7 @@ def test_leavings(pair: Pair) -> None:
 
 def test_bounds(pair: Pair) -> None:
     explore(pair.compare, bounds(), 10)
+
+
+def test_stoppings(pair: Pair) -> None:
+    explore(pair.compare, stoppings(), 4)

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import random
 from dataclasses import replace
 from typing import Any
-
-from hypothesis import strategies as st
 
 from ...test_promises import FAILED, INTERVAL, TIMEOUT
 from .comparison import Pair, explore
 from .conftest import Staged
 from .differences import close_frame, is_disconnect
-from .frames import mutated, segmented, valid_stream
-from .plays import behaving, streams
+from .plays import mutations, streams
 from .stage import CLOSE_TIMEOUT, Outcome, Play
 from .wire import CLOSE
 
@@ -23,14 +19,7 @@ def test_frames(pair: Pair) -> None:
 
 
 def test_mutated_bytes(pair: Pair) -> None:
-    explore(lambda number: pair.compare(_mutated(number)), st.integers(0, 2**32), 40)
-
-
-def _mutated(number: int) -> Play:
-    chance = random.Random(number)
-    segments = list(segmented(mutated(valid_stream(chance), chance), chance))
-    does, ends = chance.choice(["listen", "echo", "refuse"]), chance.choice(["FIN", "RST", "cut"])
-    return behaving(does, segments, ends, deflate=chance.random() < 0.5)
+    explore(pair.compare, mutations, 40)
 
 
 def test_silence_after_any_stream(stage: Staged) -> None:

@@ -60,6 +60,7 @@ class Wire:
         self._parsed = 0
         self._message: tuple[int, bool, list[bytes]] | None = None
         self._shut: list[str] = []
+        self._is_reset = False
         self.socket = socket.create_connection(("127.0.0.1", port), timeout=10)
         self.port: int = self.socket.getsockname()[1]
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -134,7 +135,8 @@ class Wire:
             sent = self.socket.send(ready)
         except BlockingIOError:
             return False
-        except OSError:  # the server has gone, as reading tells
+        except OSError as error:  # the server has gone, as reading tells
+            self._is_reset |= isinstance(error, ConnectionResetError)  # only once
             self.out.clear()
             self._sealed.clear()
             self.stream = bytes
@@ -165,7 +167,7 @@ class Wire:
         if self._tls is not None:
             data = self._opened(self._tls, data)
         elif not data:
-            self.end = "FIN"
+            self.end = "RST" if self._is_reset else "FIN"
         self._in += data
         self._parse()
         if self.end is not None:  # as every client does then
@@ -179,7 +181,7 @@ class Wire:
         if data:
             self._received.write(data)
         else:
-            self.end = "FIN"
+            self.end = "RST" if self._is_reset else "FIN"
         contents = []
         with suppress(ssl.SSLWantReadError):
             try:
