@@ -182,9 +182,13 @@ def _closed_at_return(plain: Outcome, behind: Outcome, play: Play) -> None:
     if plain.frames[: len(before)] == before:  # by itself it goes on answering Pings
         plain.frames = list(behind.frames)
     if plain.end in {None, ("nothing", "ever")}:
-        cleanly = behind.end is not None and behind.end[0] in CLEANLY
-        plain.end = behind.end if cleanly else ("RST", "by close_timeout")
-        plain.freed = behind.freed if cleanly else "by close_timeout"
+        if answers(play):
+            cleanly = behind.end is not None and behind.end[0] in CLEANLY
+            plain.end = behind.end if cleanly else ("FIN", "at once")
+            plain.freed = "at once"
+        else:
+            plain.end = "RST", "by close_timeout"
+            plain.freed = "by close_timeout"
 
 
 def _waits(plain: Outcome, behind: Outcome, play: Play) -> None:
