@@ -13,10 +13,13 @@ PAGE = Path(__file__).parents[3] / "docs" / "matrix.md"
 
 
 @pytest.mark.parametrize("loop", ["asyncio"])
-@pytest.mark.parametrize("scheme", ["ws"])
 @pytest.mark.parametrize(
-    ("ws", "difference"),
-    [pytest.param(ws, one, id=f"{ws}-{one.name}") for one in DIFFERENCES for ws in one.servers],
+    ("ws", "difference", "scheme"),
+    [
+        pytest.param(ws, one, one.scheme, id=f"{ws}-{one.name}")
+        for one in DIFFERENCES
+        for ws in one.servers
+    ],
 )
 def test_is_there(ws: str, difference: Difference, pair: Pair) -> None:
     """Its play comes out as listed, and otherwise without it."""
