@@ -9,7 +9,10 @@ from collections.abc import Callable
 from math import inf
 
 from .heartbeat import EARLY, Heartbeat
-from .stall import StallWatch
+from .stall import INTERVAL, StallWatch
+
+TURNS = 5
+"""So many turns of the event loop bring the news of a lost connection to whoever sends."""
 
 
 class Alarm:
@@ -18,7 +21,16 @@ class Alarm:
     It is inherited rather than called: it would be one call more for each Ping and each Pong.
     """
 
-    __slots__ = ("_context", "_heartbeat", "_loop", "_tick", "_timer", "_timer_at", "_watch")
+    __slots__ = (
+        "_context",
+        "_heartbeat",
+        "_loop",
+        "_tick",
+        "_timer",
+        "_timer_at",
+        "_turn_due",
+        "_watch",
+    )
 
     def __init__(self, heartbeat: Heartbeat) -> None:
         self._heartbeat = heartbeat
@@ -27,6 +39,7 @@ class Alarm:
         self._timer_at = inf
         self._tick: Callable[[], None] | None = None
         self._context: contextvars.Context | None = None
+        self._turn_due = time.monotonic() + INTERVAL  # as long as there is no watch
         self._watch: StallWatch | None = None
 
     # For the heir: it begins with `_fired` and ends with `_arm`.
@@ -53,6 +66,24 @@ class Alarm:
             self._watch.leave()
             self._watch = None
         self._context = None
+
+    async def _turn_if_due(self) -> None:
+        """Let the event loop turn, if it has not for too long.
+
+        A server's call need not wait: nor does `send`, for one, when the peer has reset the
+        connection, and the loop has yet to tell. An application that repeats it would never let
+        the loop tell, nor do anything else.
+        """
+        watch = self._watch
+        if time.monotonic() > (self._turn_due if watch is None else watch.turn_due):
+            await self._turn()
+
+    async def _turn(self) -> None:
+        if self._watch is not None:
+            self._watch.turn_due = inf  # until it looks again, in the next turn; one is enough
+        for _ in range(TURNS):
+            await asyncio.sleep(0)
+        self._turn_due = time.monotonic() + INTERVAL
 
     def _arm(self) -> None:
         """See to it that the timer fires when the heartbeat wants it to, or earlier."""

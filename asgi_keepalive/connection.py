@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 
 from . import report
 from .exceptions import KeepaliveTimeout
@@ -50,6 +51,9 @@ class Connection(Pinging):
 
     async def receive(self) -> Event:
         """ASGI's `receive`; after a failure it never blocks."""
+        watch = self._watch
+        if time.monotonic() > (self._turn_due if watch is None else watch.turn_due):
+            await self._turn()
         if self.timed_out:
             return self._receive_what_is_left()
         try:
@@ -69,6 +73,8 @@ class Connection(Pinging):
 
     async def send(self, event: Event) -> None:
         """ASGI's `send`; after a failure it raises `KeepaliveTimeout`."""
+        if self._watch is None:
+            await self._turn_if_due()
         if self.timed_out:
             raise KeepaliveTimeout(self.keepalive)
         kind = event.get("type")
@@ -89,8 +95,15 @@ class Connection(Pinging):
             raise KeepaliveTimeout(self.keepalive) from None
         except Exception as error:
             if not self.timed_out:
+                await self._turn_if_due()
                 raise
             raise KeepaliveTimeout(self.keepalive) from error
+        watch = self._watch
+        # Not before the event is on its way: another one might overtake it.
+        if watch is not None and time.monotonic() > watch.turn_due:
+            await self._turn()
+        elif self._server.is_closing():
+            await asyncio.sleep(0)  # for the event loop to tell so
         if self.timed_out:
             raise KeepaliveTimeout(self.keepalive)
         if kind == "websocket.accept":

@@ -96,6 +96,8 @@ class Server(NamedTuple):
         traffic: The extension's *Traffic*.
         ends_calls: Whether `fail` ends every `receive`, and every `send` of the application, that
             is waiting or comes later.
+        is_closing: Whether nothing can be written any more, where that may be known before it is
+            told.
     """
 
     receive: Receive
@@ -105,3 +107,4 @@ class Server(NamedTuple):
     fail: Callable[[int, str, float], None]
     traffic: Callable[[], Traffic]
     ends_calls: bool = False
+    is_closing: Callable[[], bool] = bool

@@ -67,6 +67,7 @@ class Pinging(Alarm):
 
     async def ping(self) -> float:
         """Send a manual Ping, see `Keepalive.ping`."""
+        await self._turn_if_due()
         if not self._heartbeat.is_open:
             raise self.keepalive._closed_error()
         ping = self._heartbeat.ping(_payload(), time.monotonic())

@@ -31,9 +31,22 @@ NOTICED = ordinary_lateness()
 
 
 class StallWatch:
-    """Watches one event loop for the connections that share it."""
+    """Watches one event loop for the connections that share it.
 
-    __slots__ = ("_caught_up_at", "_due", "_loop", "_members", "_stood_still", "_timer", "context")
+    Attributes:
+        turn_due: When the loop is to turn; a call that comes later should let it.
+    """
+
+    __slots__ = (
+        "_caught_up_at",
+        "_due",
+        "_loop",
+        "_members",
+        "_stood_still",
+        "_timer",
+        "context",
+        "turn_due",
+    )
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
@@ -81,7 +94,7 @@ class StallWatch:
         self._look_again()
 
     def _look_again(self) -> None:
-        self._due = time.monotonic() + INTERVAL
+        self._due = self.turn_due = time.monotonic() + INTERVAL
         self._timer = self._loop.call_later(INTERVAL, self._look, context=self.context)
 
 

@@ -59,6 +59,7 @@ def attach(protocol: Any, receive: Receive, send: Send) -> Server | None:
         fail=extension.fail,
         traffic=extension.traffic,
         ends_calls=own is not None,
+        is_closing=protocol.transport.is_closing,
     )
 
 
