@@ -29,6 +29,7 @@ from .serving import serving
 from .test_closing import connected, unused
 from .test_promises import accept
 
+UVICORN = WebSocketsSansIOProtocol.__module__
 SCOPE: Any = {"type": "websocket"}
 DECLARED: Any = {"type": "websocket", "extensions": {"websocket.ping": {}}}
 
@@ -88,7 +89,7 @@ class TestDeclared:
 class DeclaringProtocol(WebSocketsSansIOProtocol):
     """A uvicorn's own WebSocket protocol that has the extension; defined where that is."""
 
-    __module__ = WebSocketsSansIOProtocol.__module__
+    __module__ = UVICORN
     on_pong: Any = None
     extension = is_established = own_receive = write_ping = None
 
@@ -125,6 +126,15 @@ class TestFound:
         assert server.receive == calls["receive"]
         assert not server.ends_calls  # as what hides it may do anything
         assert type(protocol) is sansio.KeepaliveProtocol
+
+    @in_no_time
+    async def test_but_not_in_a_subclass_that_passes_for_uvicorns(self) -> None:
+        """As `functools.wraps` for classes makes them; it may have changed anything."""
+        cls = type("Protocol", (WebSocketsSansIOProtocol,), {"__module__": UVICORN})
+        protocol, _ = connected(cls)
+        protocol.scope = {}
+        assert isinstance(extend(SCOPE, protocol.receive, protocol.send), Advice)
+        assert type(protocol) is cls
 
 
 class Raising:
