@@ -55,6 +55,10 @@ class Server(ABC):
         self.loop.call_soon_threadsafe(lambda: done.put(function()))
         return done.get(timeout=10)
 
+    def complaints(self) -> list[logging.LogRecord]:
+        """Return what has been logged as a warning or an error."""
+        return [record for record in self.records if record.levelno >= logging.WARNING]
+
     def stop(self) -> float:
         """Shut down as SIGTERM would, and return how long that took, in seconds."""
         began = time.monotonic()

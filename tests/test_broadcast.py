@@ -47,7 +47,8 @@ class Room:
 
     async def broadcast(self, text: str) -> None:
         for send in self.members.copy():
-            with suppress(OSError):  # its own handler is told, too
+            # Its own handler is told, too; uvicorn's `websockets` protocol raises a RuntimeError.
+            with suppress(OSError, RuntimeError):
                 await send({"type": "websocket.send", "text": text})
 
 

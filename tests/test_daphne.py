@@ -179,7 +179,7 @@ class TestAttach:
             with Client(server.port, tls=tls if secure else None):
                 reports.get()
             assert reports.get() == (True, "websocket.disconnect")
-            assert server.records == []
+            assert server.complaints() == []
 
 
 def test_send_before_accept_meets_daphnes_own_error(serve: Serve, reports: Reports) -> None:

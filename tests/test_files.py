@@ -114,7 +114,8 @@ def get(url: str) -> tuple[int, Message, bytes]:
         with opener.open(url, timeout=10) as answer:
             return answer.status, answer.headers, answer.read()
     except urllib.error.HTTPError as error:
-        return error.code, error.headers, b""
+        with error:
+            return error.code, error.headers, b""
 
 
 def mounts(prefix: str = "") -> list[Mount]:

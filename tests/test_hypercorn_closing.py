@@ -227,7 +227,7 @@ def test_peer_that_leaves_before_the_connection_is_taken_over(
         timer = reports.get()
         assert timer is None or not (secure or resets)  # as there is nothing to abort
         freed(server, client, 0)
-        assert server.records == []
+        assert server.complaints() == []
 
 
 @secure
