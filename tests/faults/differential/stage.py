@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 import ssl
 import time
 from collections.abc import Iterator
@@ -525,6 +526,9 @@ def staged(
     if certificate is not None:
         config["ssl_certfile"] = str(certificate)
     one = serving(application, ws=protocol, loop=loop, **config)
+    # Connections inherit it. asyncio does not set it on those of such a socket, and Nagle's
+    # algorithm would hold back what follows a TLS handshake for as long as the client's ACK takes.
+    one.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     if ws == "daphne":
         inside: Any = one._server  # type: ignore[attr-defined]
         inside.websocket_max_message_size = inside.websocket_max_frame_size = MAX_SIZE
