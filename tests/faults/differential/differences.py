@@ -155,10 +155,11 @@ def _code(plain: Outcome, behind: Outcome, play: Play) -> None:
 def _again(plain: Outcome, behind: Outcome, play: Play) -> None:
     ends = disconnects(plain)
     if ends:
-        for number, (_, result, when) in enumerate(plain.told):
+        for number, (_, result, _) in enumerate(plain.told):
             repeats = behind.told[number : number + 1]
             if number > ends[0] and result == "waits" and repeats and is_disconnect(repeats[0][1]):
-                plain.told[number] = "receive", dict(plain.told[ends[0]][1]), when
+                again = dict(plain.told[ends[0]][1])
+                plain.told[number] = "receive", again, repeats[0][2]
 
 
 def _raises(plain: Outcome, behind: Outcome, play: Play) -> None:

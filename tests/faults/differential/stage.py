@@ -26,7 +26,7 @@ from uvicorn.protocols.websockets.wsproto_impl import WSProtocol
 from asgi_keepalive import KeepaliveMiddleware
 
 from ...server import Server, all_kernel_sockets, running
-from ...serving import APPLICATION_FAILED, serving
+from ...serving import APPLICATION_FAILED, CANCELLED, serving
 from .frames import MAX_SIZE, NOISE
 from .puppet import Part, Puppet
 from .wire import BINARY, PONG, TEXT, Frame, Wire, answering, frame
@@ -127,6 +127,7 @@ class Outcome:
         logged: What was logged as wrong, by kind.
         sent: What the client sent, in the order of its moves.
         behind: Whether the server had paused reading after some move.
+        in_time: How many frames had come before the application was let go in the end.
     """
 
     head: list[str] = field(default_factory=list)
@@ -138,6 +139,7 @@ class Outcome:
     logged: list[str] = field(default_factory=list)
     sent: list[bytes] = field(default_factory=list)
     behind: bool = False
+    in_time: int = 0
 
 
 class Stage:
@@ -185,6 +187,11 @@ class Stage:
             self._turns += 1
             looks = self._daphne is not None and self._turns % LOOKS == 0
             self.server.run(self._look if looks else lambda: None)
+
+    @property
+    def is_exiting(self) -> bool:
+        """Whether the server still has something to do that is to stop."""
+        return self.stopping and self.server.thread.is_alive()
 
     def stop(self) -> None:
         self.stopping = True
@@ -361,7 +368,8 @@ class _Performance:
                 outcome.end = wire.end, class_of(now)
             if not outcome.freed and not self._stage.holds(wire.port):
                 outcome.freed = class_of(now)
-            if outcome.freed and (outcome.end or self._gone) and not self._part.is_busy:
+            ended = outcome.freed and (outcome.end or self._gone) and not self._part.is_busy
+            if ended and not self._stage.is_exiting:
                 break
             time.sleep(0.001)
         self.settle()
@@ -378,6 +386,7 @@ class _Performance:
             for note in self._part.notes
         ]
         self._noted = len(self._part.notes)
+        outcome.in_time = len(wire.frames)
 
     def _epilogue(self) -> None:
         """Let the application receive what it has not, and return."""
@@ -453,10 +462,10 @@ def head_of(head: bytes) -> list[str]:
 
 
 def logged_as(record: logging.LogRecord) -> str | None:
-    """Return the kind of what was logged, or `None` if the machine alone is the reason."""
+    """Return the kind of what was logged, or `None` if machine or Python alone are the reason."""
     message = record.getMessage()
     error = record.exc_info[1] if record.exc_info else None
-    if "the event loop stood still" in message:
+    if "the event loop stood still" in message or message.startswith(CANCELLED):
         return None
     for beginning in APPLICATION_FAILED:
         if message.startswith(beginning):
@@ -517,7 +526,7 @@ def staged(
         )
     protocol: Any = ws
     if ws == "hypercorn":
-        config["websocket_max_message_size"] = MAX_SIZE
+        config |= {"websocket_max_message_size": MAX_SIZE, "graceful_timeout": AT_ONCE / 3}
     elif ws != "daphne":
         config |= {"ws_max_size": MAX_SIZE, "ws_max_queue": MAX_QUEUE, "ws_ping_interval": None}
     if kind == "ahead":

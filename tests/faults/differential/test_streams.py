@@ -32,6 +32,7 @@ def test_silence_after_any_stream(stage: Staged) -> None:
         moves = tuple(move for move in play.moves[:-1] if move.what != "pong")
         silent = replace(play, moves=moves, answers="never", patience=patience)
         expected = plain.perform(replace(silent, patience=0.3))
+        del expected.frames[expected.in_time :]  # hypercorn says 1011 when its application returns
         found = behind.perform(silent)
         if close_frame(expected) is not None or expected.end != ("nothing", "ever"):
             assert ended(found)
