@@ -58,6 +58,10 @@ class Uvicorn(Server):
     def connections(self) -> int:
         return len(self._server.server_state.connections)
 
+    def transports(self) -> list[Any]:
+        """Return those of all connections."""
+        return [one.transport for one in list(self._server.server_state.connections)]
+
 
 class Hypercorn(Server):
     """hypercorn; keywords are its settings, or uvicorn's names of them."""

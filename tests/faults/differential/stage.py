@@ -25,8 +25,8 @@ from uvicorn.protocols.websockets.wsproto_impl import WSProtocol
 
 from asgi_keepalive import KeepaliveMiddleware
 
-from ...server import Server, all_kernel_sockets, running
-from ...serving import APPLICATION_FAILED, CANCELLED, serving
+from ...server import Server, all_kernel_sockets, running, wait_until
+from ...serving import APPLICATION_FAILED, CANCELLED, Uvicorn, serving
 from .frames import MAX_SIZE, NOISE
 from .puppet import Part, Puppet
 from .wire import BINARY, PONG, TEXT, Frame, Wire, answering, frame
@@ -194,8 +194,11 @@ class Stage:
         return self.stopping and self.server.thread.is_alive()
 
     def stop(self) -> None:
+        """Let the server exit; uvicorn looks ten times a second whether it is to."""
         self.stopping = True
         self.server.exit()
+        if isinstance(self.server, Uvicorn):
+            wait_until(lambda: self.server.socket.fileno() < 0)
 
     def run(self, function: Any) -> None:
         """Run a function in the server's thread."""
@@ -218,6 +221,16 @@ class Stage:
     def leaves_unread(self, wire: Wire) -> bool:
         """Whether something that the client has sent stays in the kernel, or could not be sent."""
         return not wire.is_idle or unread(self.server.port, wire.port) > 0
+
+    def hides_from(self, wire: Wire) -> bool:
+        """Whether the server has paused reading and TLS takes from the kernel what comes."""
+        if self._tls is None or not isinstance(self.server, Uvicorn):
+            return False
+        return any(
+            (transport.get_extra_info("peername") or [None])[-1] == wire.port
+            and not transport.is_reading()
+            for transport in self.server.transports()
+        )
 
     def _logged(self) -> list[str]:
         records = self.server.records[self._records :]
@@ -247,11 +260,14 @@ class _Performance:
         self.settle()
         for number, move in enumerate(self._play.moves):
             self._part.move = number
+            hid = self._stage.hides_from(self._wire) or move.what == "stream"
             getattr(self, f"_{move.who}")(move)
             if move.who == "app":
                 self._hurry()
             self.settle()
             self.outcome.behind |= self._stage.leaves_unread(self._wire)
+            if move.who == "client":
+                self.outcome.behind |= hid and self._stage.hides_from(self._wire)
         self._part.move = len(self._play.moves)
         self._wait(self._play.patience)
         self._epilogue()
