@@ -141,6 +141,15 @@ class TestControlFrames:
         error = ("CloseConnection", CloseReason.PROTOCOL_ERROR)
         assert received(server_side(), sent, len(sent)) == ([], [error])
 
+    def test_compressed_one_is_the_same_error_as_by_itself(self) -> None:
+        extension = PerMessageDeflate()
+        extension.accept("permessage-deflate")
+        reasons = []
+        for connection in server_side(), Connection(ConnectionType.SERVER, [extension]):
+            connection.receive_data(frame(PING, b"x").replace(b"\x89", b"\xc9", 1))
+            reasons += [getattr(event, "reason", None) for event in connection.events()]
+        assert reasons == ["error in extension"] * 2
+
     def test_message_that_does_not_inflate_is_an_error(self) -> None:
         sent = PARTS[0] + frame(PING) + frame(CONTINUATION, b"\xff" * 20)
         error = ("CloseConnection", CloseReason.INVALID_FRAME_PAYLOAD_DATA)

@@ -25,7 +25,7 @@ class _PerMessageDeflate(PerMessageDeflate):
         payload_length: int,
     ) -> CloseReason | RsvBits:
         self._in_control_frame = opcode.iscontrol()
-        if self._in_control_frame:
+        if self._in_control_frame and not rsv.rsv1:
             return RsvBits(False, False, False)  # it uses none of them
         return super().frame_inbound_header(proto, opcode, rsv, payload_length)
 
