@@ -15,7 +15,8 @@ import hypothesis
 from hypothesis import HealthCheck, Phase, given
 from hypothesis import strategies as st
 
-from .differences import OTHERS, compared
+from .difference import OTHERS
+from .differences import compared
 from .stage import Outcome, Play, Stage
 
 SEED = int(os.environ.get("FUZZ_SEED") or random.SystemRandom().getrandbits(32))

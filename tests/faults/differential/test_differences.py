@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from .comparison import Pair
-from .differences import DIFFERENCES, Difference, markdown
+from .difference import Difference
+from .differences import DIFFERENCES, markdown
 
 PAGE = Path(__file__).parents[3] / "docs" / "matrix.md"
 

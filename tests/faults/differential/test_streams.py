@@ -8,7 +8,7 @@ from typing import Any
 from ...test_promises import FAILED, INTERVAL, TIMEOUT
 from .comparison import Pair, explore
 from .conftest import Staged
-from .differences import close_frame, is_disconnect
+from .difference import close_frame, is_disconnect
 from .plays import mutations, streams
 from .stage import CLOSE_TIMEOUT, Outcome, Play
 from .wire import CLOSE
