@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import ssl
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -33,12 +34,22 @@ def stage(
 ) -> Iterator[Staged]:
     """Run servers until the end of the test."""
     context, path = certificate if scheme == "wss" else (None, None)
-    with ExitStack() as stack:
+    with ExitStack() as stack, collecting_when_told():
 
         def stage(kind: str, **options: Any) -> Stage:
             return stack.enter_context(staged(kind, ws, loop, context, path, **options))
 
         yield stage
+
+
+@contextmanager
+def collecting_when_told() -> Iterator[None]:
+    """Let only `gc.collect` look for garbage, and only in what comes now."""
+    gc.freeze()
+    gc.disable()
+    yield
+    gc.enable()
+    gc.unfreeze()
 
 
 @pytest.fixture

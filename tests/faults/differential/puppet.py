@@ -29,12 +29,14 @@ class Note(NamedTuple):
         result: The event that `receive` returned, or the kind of an exception.
         move: The number of the move in which it happened.
         at: Monotonic seconds.
+        aside: Whether it was in a task of its own, while the application waited.
     """
 
     what: str
     result: Any
     move: int
     at: float
+    aside: bool
 
 
 class Asked(Exception):
@@ -66,7 +68,8 @@ class Part:
     tasks: list[asyncio.Task[Any]] = field(default_factory=list)
 
     def note(self, what: str, result: Any = None) -> None:
-        self.notes.append(Note(what, result, self.move, time.monotonic()))
+        aside = asyncio.current_task() in self.tasks
+        self.notes.append(Note(what, result, self.move, time.monotonic(), aside))
 
     @property
     def is_busy(self) -> bool:

@@ -9,6 +9,7 @@ three classes.
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import socket
 import ssl
@@ -28,7 +29,7 @@ from asgi_keepalive import KeepaliveMiddleware
 from ...server import Server, all_kernel_sockets, running, wait_until
 from ...serving import APPLICATION_FAILED, CANCELLED, Uvicorn, serving
 from .frames import MAX_SIZE, NOISE
-from .puppet import Part, Puppet
+from .puppet import Note, Part, Puppet
 from .wire import BINARY, PONG, TEXT, Frame, Wire, answering, frame
 
 CLOSE_TIMEOUT = 1.0
@@ -174,6 +175,7 @@ class Stage:
             wire.close()
             del self._puppet.parts[path]
         outcome = performance.outcome
+        self._collect()
         outcome.logged = self._logged()
         return outcome
 
@@ -207,6 +209,13 @@ class Stage:
         elif self.server.loop is not None:
             with suppress(RuntimeError):  # it is closed
                 self.server.loop.call_soon_threadsafe(function)
+
+    def _collect(self) -> None:
+        """Let asyncio log now that nobody has asked for a task's exception."""
+        if self.stopping:
+            gc.collect()
+        else:
+            self.server.run(gc.collect)
 
     def _look(self) -> None:
         """Let daphne look after applications that have ended; by itself it does so each second."""
@@ -399,7 +408,7 @@ class _Performance:
                 note.result,
                 note.move if note.move < told else class_of(note.at - began),
             )
-            for note in self._part.notes
+            for note in sorted(self._part.notes, key=in_order)
         ]
         self._noted = len(self._part.notes)
         outcome.in_time = len(wire.frames)
@@ -461,6 +470,11 @@ def streaming(size: int, number: int) -> Any:
         return b"".join(message for _, _ in zip(range(several), messages, strict=False))
 
     return stream
+
+
+def in_order(note: Note) -> tuple[int, bool]:
+    """Return by what to sort notes: which of two tasks comes first in a move is no matter."""
+    return note.move, note.aside
 
 
 def class_of(seconds: float) -> str:
@@ -553,14 +567,15 @@ def staged(
     one = serving(application, ws=protocol, loop=loop, **config)
     # Connections inherit it. asyncio does not set it on those of such a socket, and Nagle's
     # algorithm would hold back what follows a TLS handshake for as long as the client's ACK takes.
-    one.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    if ws != "daphne":  # autobahn sets it
+        one.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     if ws == "daphne":
         inside: Any = one._server  # type: ignore[attr-defined]
         inside.websocket_max_message_size = inside.websocket_max_frame_size = MAX_SIZE
         inside.application_checker = lambda: None  # its stage sees to it
     with running(one):
-        if ws == "daphne":  # of autobahn, 1 s
-            inside.ws_factory.setProtocolOptions(closeHandshakeTimeout=CLOSE_TIMEOUT)
+        if ws == "daphne":  # of autobahn, 1 s, in which a busy machine may not come to an answer
+            inside.ws_factory.setProtocolOptions(closeHandshakeTimeout=CERTAIN)
         yield Stage(kind, one, puppet, tls if certificate is not None else None)
         if ws == "hypercorn" and kind != "behind" and one.thread.is_alive():
             one.run(_cancel_connections)
