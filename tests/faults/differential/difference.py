@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from math import inf
 from typing import Any, NamedTuple
 
@@ -30,6 +30,7 @@ class Difference(NamedTuple):
         play: Shows it.
         correct: Makes of a plain outcome what is expected behind the middleware.
         scheme: Whether it takes TLS to show it.
+        settings: Of the middleware, if it takes others to show it.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Difference(NamedTuple):
     play: Play
     correct: Correct
     scheme: str = "ws"
+    settings: Mapping[str, float] = {}
 
 
 def is_disconnect(result: Any) -> bool:

@@ -27,6 +27,7 @@ from .difference import (
     gone_in,
     is_disconnect,
 )
+from .entries_legacy_daphne import BOUNDED, UPLOAD
 from .entries_newer import ENTRIES as OF_NEWER
 from .stage import OPENING, Outcome, Play, app, client, server
 
@@ -49,6 +50,7 @@ def _sooner(plain: Outcome, behind: Outcome, play: Play) -> None:
     if plain.end in {None, ("nothing", "ever")} and behind.end and behind.end[0] in CLEANLY:
         plain.end = behind.end[0], "at once"
     _take_over_ends(plain, behind, "at once")
+    _take_over_leaving(plain, behind)
 
 
 def _take_over_ends(plain: Outcome, behind: Outcome, when: str) -> None:
@@ -56,8 +58,17 @@ def _take_over_ends(plain: Outcome, behind: Outcome, when: str) -> None:
     for number, (mine, its) in enumerate(zip(plain.told, behind.told, strict=False)):
         if mine[1] == "waits" and is_disconnect(its[1]) and its[2] in {when, "in the end"}:
             plain.told[number] = its
-        elif mine[0] == its[0] == "close" and mine[2] == "in the end" and its[2] == when:
-            plain.told[number] = mine[0], mine[1], when
+        elif mine[0] == its[0] == "close" and mine[2] == "in the end" != its[2]:
+            plain.told[number] = mine[0], mine[1], its[2]
+
+
+def _take_over_leaving(plain: Outcome, behind: Outcome) -> None:
+    """Let an application whose last call never returns close and leave as it does behind."""
+    calls = (n for n, told in enumerate(plain.told) if told[0] in {"bye", "close"})
+    last = next((n for n in calls if plain.told[n][2] == "in the end"), inf)
+    rest = [told for n, told in enumerate(behind.told) if n >= last]
+    if [told[:2] for told in rest] == [("close", None), ("left", None)]:
+        plain.told[len(behind.told) - 2 :] = rest
 
 
 def _fin(plain: Outcome, behind: Outcome, play: Play) -> None:
@@ -139,6 +150,7 @@ def _closed_at_return(plain: Outcome, behind: Outcome, play: Play) -> None:
     before = behind.frames[:-1]
     if plain.frames[: len(before)] == before:  # by itself it goes on answering Pings
         plain.frames = list(behind.frames)
+    _take_over_tls_end(plain, behind)
     if plain.end in {None, ("nothing", "ever")}:
         if answers(play):
             cleanly = behind.end is not None and behind.end[0] in CLEANLY
@@ -147,6 +159,12 @@ def _closed_at_return(plain: Outcome, behind: Outcome, play: Play) -> None:
         else:
             plain.end = "RST", "by close_timeout"
             plain.freed = "by close_timeout"
+
+
+def _take_over_tls_end(plain: Outcome, behind: Outcome) -> None:
+    """Expect the end of TLS behind a whole close, where the plain server just drops TCP."""
+    if plain.end == ("FIN", "at once") and behind.end == ("close_notify", "at once"):
+        plain.end = behind.end
 
 
 def _waits(plain: Outcome, behind: Outcome, play: Play) -> None:
@@ -159,6 +177,7 @@ def _exits(plain: Outcome, behind: Outcome, play: Play) -> None:
     told = close_frame(plain) is None and close_frame(behind) == 1012
     if told and does(play, "server", "stop") and plain.frames == behind.frames[:-1]:
         plain.frames.append(behind.frames[-1])
+        _take_over_tls_end(plain, behind)
 
 
 READS_AHEAD = Difference(
@@ -171,23 +190,15 @@ READS_AHEAD = Difference(
     Play((*OPENING, *[client("messages", 2)] * 8, client("noise", "Ping"), app("close", 4000))),
     lambda plain, behind, play: None,  # see `compared`
 )
-BOUNDED = Difference(
-    "bounded",
-    ("daphne",),
-    "queues messages that its application has not received without bound",
-    "pauses reading at 32 or 1 MiB",
-    "one client must not fill the memory",
-    Play((*OPENING, *[client("messages", 20)] * 3, app("close", 4000))),
-    lambda plain, behind, play: None,
-)
-
 DIFFERENCES = [
     READS_AHEAD,
     BOUNDED,
+    UPLOAD,
     Difference(
         "close timeout",
-        (*UVICORN, "hypercorn"),
-        "waits 10 s (uvicorn), or for ever, for a client that answers no Close frame",
+        (*UVICORN, *OTHERS),
+        "waits 10 s (uvicorn), 1 s (daphne), or for ever (hypercorn) for a client that answers no "
+        "Close frame",
         "waits for `close_timeout`, and ends with RST",
         "a frozen client must not hold a socket",
         Play((*OPENING, app("close", 4000)), answers="never"),
@@ -195,7 +206,7 @@ DIFFERENCES = [
     ),
     Difference(
         "discards",
-        OTHERS,
+        ("hypercorn",),
         "tells its application of messages that come after its close",
         "discards them",
         "nothing that nobody will receive may pause reading",

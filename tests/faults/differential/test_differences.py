@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from .comparison import Pair
+from .conftest import Staged
 from .difference import Difference
 from .differences import DIFFERENCES, markdown
 
@@ -22,8 +24,9 @@ PAGE = Path(__file__).parents[3] / "docs" / "matrix.md"
         for ws in one.servers
     ],
 )
-def test_is_there(ws: str, difference: Difference, pair: Pair) -> None:
+def test_is_there(ws: str, difference: Difference, stage: Staged) -> None:
     """Its play comes out as listed, and otherwise without it."""
+    pair = Pair(ws, partial(stage, **difference.settings))
     assert pair.differing(difference.play, without=difference.name)
     assert not pair.differing(difference.play)
 

@@ -1,0 +1,50 @@
+"""What changes on daphne alone: a part of the list in `differences`."""
+
+from __future__ import annotations
+
+from ...client import CLOSE
+from .difference import Difference, close_frame, does
+from .frames import CONTINUATION, raw
+from .stage import OPENING, Outcome, Play, app, client
+
+MORE = client("send", raw(CONTINUATION, b"more", fin=False))
+TIMED_OUT = CLOSE, b"\x03\xf3keepalive ping timeout"
+
+
+def _bounded(plain: Outcome, behind: Outcome, play: Play) -> None:
+    answered = close_frame(plain) == 1000 and does(play, "client", "noise", "send")
+    closed = close_frame(behind) == 4000 and does(play, "app", "close", "bye")
+    if behind.behind and not plain.behind and answered and closed:
+        plain.frames[-1] = behind.frames[-1]
+
+
+def _upload(plain: Outcome, behind: Outcome, play: Play) -> None:
+    kept = not plain.frames and plain.end == ("nothing", "ever")
+    if kept and behind.frames == [TIMED_OUT] and MORE in play.moves:
+        plain.frames, plain.end, plain.freed = behind.frames, behind.end, behind.freed
+        plain.told = behind.told
+        plain.logged += [line for line in behind.logged if "keepalive ping timeout" in line]
+
+
+BOUNDED = Difference(
+    "bounded",
+    ("daphne",),
+    "queues messages that its application has not received without bound",
+    "pauses reading at 32 or 1 MiB, and so does not see a Close frame behind them until its "
+    "application has received some, or closes",
+    "one client must not fill the memory",
+    Play(
+        (*OPENING, *[client("messages", 20)] * 3, client("noise", "Close"), app("close", 4000)),
+    ),
+    _bounded,
+)
+UPLOAD = Difference(
+    "upload",
+    ("daphne",),
+    "keeps a client that answers no Ping as long as it sends whole messages or fragments",
+    "fails it with 1011",
+    "only a Pong tells that the client still reads, and how soon",
+    Play((*OPENING, app("listen"), client("noise", "half a message"), *[MORE] * 15), pause=0.1),
+    _upload,
+    settings={"ping_interval": 0.2, "ping_timeout": 0.5},
+)
