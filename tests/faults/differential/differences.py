@@ -44,13 +44,15 @@ def _close_timeout(plain: Outcome, behind: Outcome, play: Play) -> None:
 
 
 def _sooner(plain: Outcome, behind: Outcome, play: Play) -> None:
+    if does(play, "client", "messages", "stream"):
+        _take_over_leaving(plain, behind)
+        _take_over_closes(plain, behind)
     if plain.freed != "never":
         return
     plain.freed = "at once"
     if plain.end in {None, ("nothing", "ever")} and behind.end and behind.end[0] in CLEANLY:
         plain.end = behind.end[0], "at once"
     _take_over_ends(plain, behind, "at once")
-    _take_over_leaving(plain, behind)
 
 
 def _take_over_ends(plain: Outcome, behind: Outcome, when: str) -> None:
@@ -58,7 +60,13 @@ def _take_over_ends(plain: Outcome, behind: Outcome, when: str) -> None:
     for number, (mine, its) in enumerate(zip(plain.told, behind.told, strict=False)):
         if mine[1] == "waits" and is_disconnect(its[1]) and its[2] in {when, "in the end"}:
             plain.told[number] = its
-        elif mine[0] == its[0] == "close" and mine[2] == "in the end" != its[2]:
+    _take_over_closes(plain, behind)
+
+
+def _take_over_closes(plain: Outcome, behind: Outcome) -> None:
+    """Let a call that never returns on a plain server return when it does behind."""
+    for number, (mine, its) in enumerate(zip(plain.told, behind.told, strict=False)):
+        if mine[0] == its[0] == "close" and mine[2] == "in the end" != its[2]:
             plain.told[number] = mine[0], mine[1], its[2]
 
 
@@ -177,6 +185,7 @@ def _exits(plain: Outcome, behind: Outcome, play: Play) -> None:
     told = close_frame(plain) is None and close_frame(behind) == 1012
     if told and does(play, "server", "stop") and plain.frames == behind.frames[:-1]:
         plain.frames.append(behind.frames[-1])
+    if does(play, "server", "stop"):
         _take_over_tls_end(plain, behind)
 
 
