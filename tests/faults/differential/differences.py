@@ -43,16 +43,32 @@ def _close_timeout(plain: Outcome, behind: Outcome, play: Play) -> None:
     _take_over_ends(plain, behind, "by close_timeout")
 
 
+def _exits_at_last(plain: Outcome, behind: Outcome, play: Play) -> None:
+    frozen = does(play, "client", "stop") and not does(play, "client", "go on")
+    if frozen and does(play, "server", "stop") and plain.freed == "never":
+        plain.freed = "by close_timeout"
+
+
 def _sooner(plain: Outcome, behind: Outcome, play: Play) -> None:
     if does(play, "client", "messages", "stream"):
         _take_over_leaving(plain, behind)
         _take_over_closes(plain, behind)
+    if plain.end is None and _ended_unseen(behind, play):
+        plain.end = behind.end
     if plain.freed != "never":
         return
     plain.freed = "at once"
     if plain.end in {None, ("nothing", "ever")} and behind.end and behind.end[0] in CLEANLY:
         plain.end = behind.end[0], "at once"
     _take_over_ends(plain, behind, "at once")
+
+
+def _ended_unseen(behind: Outcome, play: Play) -> bool:
+    """Whether a close came to its end behind messages that nobody had received."""
+    closes = [told for told in behind.told if told[:2] == ("close", None)]
+    unread = does(play, "client", "messages", "stream")
+    cleanly = behind.end is not None and behind.end[0] in CLEANLY
+    return bool(closes) and unread and cleanly
 
 
 def _take_over_ends(plain: Outcome, behind: Outcome, when: str) -> None:
@@ -125,7 +141,8 @@ def _again(plain: Outcome, behind: Outcome, play: Play) -> None:
 
 
 def _raises(plain: Outcome, behind: Outcome, play: Play) -> None:
-    since = gone_in(play)
+    refused = plain.head[:1] == ["HTTP/1.1 400 "]  # as it spoke before
+    since = -1 if refused else gone_in(play)
     calls = {"send", "close", "accept", "deny"}
     for number, (mine, its) in enumerate(zip(plain.told, behind.told, strict=False)):
         late = isinstance(mine[2], str) or mine[2] > since
@@ -214,6 +231,16 @@ DIFFERENCES = [
         _close_timeout,
     ),
     Difference(
+        "exits at last",
+        ("hypercorn",),
+        "at SIGTERM waits `graceful_timeout`, cancels its applications, and then waits for clients "
+        "that read nothing, without bound",
+        "waits for those `close_timeout` at most, and ends with RST",
+        "a frozen client must not keep a server from its exit",
+        Play((*OPENING, client("stop"), app("send", 8_000_000), server("stop"))),
+        _exits_at_last,
+    ),
+    Difference(
         "discards",
         ("hypercorn",),
         "tells its application of messages that come after its close",
@@ -289,7 +316,7 @@ DIFFERENCES = [
     Difference(
         "raises",
         OTHERS,
-        "`send` to a client that has gone does nothing",
+        "`send` to a client that has gone, or was refused because it spoke too early, does nothing",
         "raises an `OSError`; one that leaves the application is not logged",
         "an application that only sends must learn of it",
         Play((*OPENING, client("RST"), app("send", 10), app("send", 10))),
@@ -345,7 +372,16 @@ DIFFERENCES = [
         "over wss cancels its application and logs a traceback when something comes after the end",
         "discards it, and logs nothing",
         "what a client had sent before it learned of the end is no error",
-        Play((*OPENING, app("listen"), client("send", CLOSE_AND_HALF), client("send", b"Ping"))),
+        Play(
+            (
+                *OPENING,
+                app("listen"),
+                client("stop"),
+                client("send", CLOSE_AND_HALF),
+                client("send", b"Ping"),
+                client("go on"),
+            )
+        ),
         _tls_errors,
         scheme="wss",
     ),
