@@ -64,9 +64,9 @@ def _sooner(plain: Outcome, behind: Outcome, play: Play) -> None:
 
 
 def _ended_unseen(behind: Outcome, play: Play) -> bool:
-    """Whether a close came to its end behind messages that nobody had received."""
+    """Whether a close came to its end behind what a plain server does not see."""
     closes = [told for told in behind.told if told[:2] == ("close", None)]
-    unread = does(play, "client", "messages", "stream")
+    unread = does(play, "client", "messages", "stream", "FIN", "cut")
     cleanly = behind.end is not None and behind.end[0] in CLEANLY
     return bool(closes) and unread and cleanly
 
@@ -252,7 +252,8 @@ DIFFERENCES = [
     Difference(
         "sooner",
         ("websockets", "hypercorn"),
-        "keeps TCP open while unread messages hide that the client has answered or gone",
+        "keeps TCP open while unread messages hide that the client has answered or gone, and "
+        "hypercorn after the client's FIN until its application returns",
         "reads on and discards, and ends with FIN at once",
         "a socket must not wait for an application that has closed",
         Play((*OPENING, client("messages", 40), app("close", 4000))),

@@ -17,6 +17,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -573,12 +574,25 @@ def staged(
         inside: Any = one._server  # type: ignore[attr-defined]
         inside.websocket_max_message_size = inside.websocket_max_frame_size = MAX_SIZE
         inside.application_checker = lambda: None  # its stage sees to it
+    if ws == "hypercorn" and kind != "behind":
+        one.serve = partial(_serve_and_abort, one.serve)  # type: ignore[method-assign]
     with running(one):
         if ws == "daphne":  # of autobahn, 1 s, in which a busy machine may not come to an answer
             inside.ws_factory.setProtocolOptions(closeHandshakeTimeout=CERTAIN)
         yield Stage(kind, one, puppet, tls if certificate is not None else None)
         if ws == "hypercorn" and kind != "behind" and one.thread.is_alive():
             one.run(_cancel_connections)
+
+
+async def _serve_and_abort(serve: Any) -> None:
+    """Serve by a plain hypercorn, which can leave connections behind, stumble over TLS, or hang."""
+    try:
+        with suppress(ssl.SSLError, asyncio.CancelledError):
+            await serve()
+    finally:
+        connections = getattr(asyncio.get_running_loop(), "_transports", {})  # not uvloop's
+        for transport in list(connections.values()):
+            transport.abort()
 
 
 def _cancel_connections() -> None:
