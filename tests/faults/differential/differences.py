@@ -55,10 +55,12 @@ def _sooner(plain: Outcome, behind: Outcome, play: Play) -> None:
         _take_over_closes(plain, behind)
     if plain.end is None and _ended_unseen(behind, play):
         plain.end = behind.end
-    if plain.freed != "never":
+    hidden = client("noise", "Close") in play.moves and behind.freed == "at once"
+    if plain.freed != "never" and not (hidden and plain.freed == "by close_timeout"):
         return
     plain.freed = "at once"
-    if plain.end in {None, ("nothing", "ever")} and behind.end and behind.end[0] in CLEANLY:
+    waits = {None, ("nothing", "ever"), ("RST", "by close_timeout")}
+    if plain.end in waits and behind.end and behind.end[0] in CLEANLY:
         plain.end = behind.end[0], "at once"
     _take_over_ends(plain, behind, "at once")
 
@@ -221,6 +223,15 @@ DIFFERENCES = [
     BOUNDED,
     UPLOAD,
     Difference(
+        "discards",
+        ("hypercorn",),
+        "tells its application of messages that come after its close",
+        "discards them",
+        "nothing that nobody will receive may pause reading",
+        Play((*OPENING, app("close", 4000), client("messages", 2)), answers="late"),
+        _discards,
+    ),
+    Difference(
         "close timeout",
         (*UVICORN, *OTHERS),
         "waits 10 s (uvicorn), 1 s (daphne), or for ever (hypercorn) for a client that answers no "
@@ -239,15 +250,6 @@ DIFFERENCES = [
         "a frozen client must not keep a server from its exit",
         Play((*OPENING, client("stop"), app("send", 8_000_000), server("stop"))),
         _exits_at_last,
-    ),
-    Difference(
-        "discards",
-        ("hypercorn",),
-        "tells its application of messages that come after its close",
-        "discards them",
-        "nothing that nobody will receive may pause reading",
-        Play((*OPENING, app("close", 4000), client("messages", 2)), answers="late"),
-        _discards,
     ),
     Difference(
         "sooner",
