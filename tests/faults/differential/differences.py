@@ -181,7 +181,9 @@ def _closed_at_return(plain: Outcome, behind: Outcome, play: Play) -> None:
     if plain.end in {None, ("nothing", "ever")}:
         if answers(play):
             cleanly = behind.end is not None and behind.end[0] in CLEANLY
-            plain.end = behind.end if cleanly else ("FIN", "at once")
+            # The client may have gone before it could answer.
+            unanswered = behind.end is None and client("noise", "head") in play.moves
+            plain.end = behind.end if cleanly or unanswered else ("FIN", "at once")
             plain.freed = "at once"
         else:
             plain.end = "RST", "by close_timeout"

@@ -90,7 +90,9 @@ class Part:
     def aside(self, what: str, *arguments: Any) -> None:
         """Do something in a task of its own, while the application waits for something else."""
         call = getattr(self, f"_{what}")(*self.calls, *arguments)
-        self.tasks.append(asyncio.get_running_loop().create_task(call))
+        task = asyncio.get_running_loop().create_task(call)
+        task.add_done_callback(lambda task: task.cancelled() or task.exception())  # as noted
+        self.tasks.append(task)
 
     def cancel(self) -> None:
         """Cancel the application."""
