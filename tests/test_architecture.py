@@ -100,12 +100,24 @@ def test_servers_know_nothing_but_the_extension_and_how_to_step(module: str) -> 
     )
 
 
+ENDPOINT = [name for name in MODULES if name.startswith("asgi_keepalive.endpoint")]
+
+
+@pytest.mark.parametrize("module", ENDPOINT)
+def test_the_endpoint_is_without_io_and_for_any_server(module: str) -> None:
+    assert {name.partition(".")[0] for name in own(module)} <= {"endpoint"}
+    # Of `websockets` it takes what is without I/O.
+    assert foreign(module) <= {
+        *("codecs", "dataclasses", "logging", "sys", "typing", "websockets", "zlib")
+    }
+
+
 @pytest.mark.parametrize("module", [name for name in MODULES if name not in SERVERS])
 def test_only_servers_import_servers(module: str) -> None:
-    assert not foreign(module) & {
-        *("uvicorn", "websockets", "wsproto", "hypercorn"),
-        *("daphne", "autobahn", "twisted"),
-    }
+    servers = {"uvicorn", "websockets", "wsproto", "hypercorn", "daphne", "autobahn", "twisted"}
+    if module in ENDPOINT:
+        servers.remove("websockets")
+    assert not foreign(module) & servers
 
 
 @pytest.mark.parametrize("module", [name for name in MODULES if name not in SERVERS])

@@ -1,0 +1,1 @@
+"""The server's half of the `websocket.ping` extension, for any server."""
