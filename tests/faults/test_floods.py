@@ -70,7 +70,7 @@ class TestOtherClients:
             await accept(receive, send)
             reports.put((await receive(), time.monotonic()))
 
-        server = serve(app)
+        server = serve(app, expect=("unanswered",))
         with Client(server.port).open() as client:
             flood(client, raw(PONG, b"wrong") * 1000, 100_000)
             event, at = reports.get()
