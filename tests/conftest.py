@@ -14,8 +14,8 @@ import trustme
 from asgi_keepalive import KeepaliveMiddleware
 from asgi_keepalive.extension import Application
 
-from .server import Server, running
-from .serving import CANCELLED, serving
+from .support.server import Server, running
+from .support.serving import CANCELLED, serving
 
 PROTOCOLS = ["websockets-sansio", "wsproto", "websockets"]
 """uvicorn's, as `--ws` names them."""

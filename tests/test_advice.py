@@ -18,7 +18,7 @@ from asgi_keepalive.servers import advice, granian, gunicorn
 from asgi_keepalive.servers.advice import SERVERS, Advice, advise
 from asgi_keepalive.servers.origins import name
 
-from .fake_loop import in_no_time
+from .support.fake_loop import in_no_time
 from .test_promises import accept
 
 ROOT = Path(__file__).parent.parent

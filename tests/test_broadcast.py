@@ -15,8 +15,8 @@ import pytest
 
 from asgi_keepalive import get_keepalive
 
-from .client import PING, PONG, TEXT, Client
 from .conftest import Reports, Serve
+from .support.client import PING, PONG, TEXT, Client
 from .test_promises import accept, stream
 
 INTERVAL = 0.3

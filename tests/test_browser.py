@@ -20,11 +20,11 @@ from asgi_keepalive.browser.heartbeats import heartbeat, take_nonce
 from asgi_keepalive.extension import Event
 from asgi_keepalive.settings import Settings
 
-from .client import BINARY, CLOSE, TEXT, Client, close_code
 from .conftest import Reports, Serve
-from .fake_loop import FakeServer, Puppet, accepted, elapsed, in_no_time, ticks
-from .server import running, wait_until
-from .serving import serving
+from .support.client import BINARY, CLOSE, TEXT, Client, close_code
+from .support.fake_loop import FakeServer, Puppet, accepted, elapsed, in_no_time, ticks
+from .support.server import running, wait_until
+from .support.serving import serving
 from .test_promises import FAILED, accept, echo, freed
 
 VECTORS = json.loads((Path(__file__).parent / "browser" / "vectors.json").read_text())

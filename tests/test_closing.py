@@ -26,8 +26,8 @@ from asgi_keepalive.servers.closing import FIRST_LOOK, LONGEST_WAIT, BoundedTran
 from asgi_keepalive.servers.kernel import duplicate, reset_on_close, traffic, unacknowledged, unread
 from asgi_keepalive.servers.uvicorn import _module, attach, legacy, sansio, shared, wsproto
 
-from .client import PING, PONG, TEXT, frame
-from .fake_loop import elapsed, fake_loop, in_no_time, ticks
+from .support.client import PING, PONG, TEXT, frame
+from .support.fake_loop import elapsed, fake_loop, in_no_time, ticks
 
 
 class FakeTransport(asyncio.Transport):

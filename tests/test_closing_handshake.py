@@ -18,9 +18,9 @@ from asgi_keepalive import KeepaliveMiddleware
 from asgi_keepalive.servers import turns
 from asgi_keepalive.servers.uvicorn import sansio, wsproto
 
-from .client import BINARY, CLOSE, PING, PONG, Client, close_code, frame
 from .conftest import Reports, Serve
-from .fake_loop import in_no_time, ticks
+from .support.client import BINARY, CLOSE, PING, PONG, Client, close_code, frame
+from .support.fake_loop import in_no_time, ticks
 from .test_closing import HANDSHAKE, connected
 
 CODE = 4000

@@ -12,9 +12,9 @@ from asgiref.sync import async_to_sync, sync_to_async
 from asgi_keepalive import Keepalive, KeepaliveMiddleware, get_keepalive
 from asgi_keepalive.settings import Settings
 
-from .client import PING, PONG, TEXT, Client
 from .conftest import Reports, Serve
-from .fake_loop import FakeServer, Puppet, accepted, elapsed, fake_loop, in_no_time, ticks
+from .support.client import PING, PONG, TEXT, Client
+from .support.fake_loop import FakeServer, Puppet, accepted, elapsed, fake_loop, in_no_time, ticks
 from .test_browser import ASKING, LaxServer, next_heartbeat
 from .test_promises import FAILED, LATE, TIMEOUT, accept
 

@@ -29,7 +29,7 @@ from asgi_keepalive import (
 )
 from asgi_keepalive.extension import Application
 
-from .fake_loop import (
+from .support.fake_loop import (
     FakeServer,
     Puppet,
     accepted,

@@ -26,10 +26,10 @@ from asgi_keepalive.servers.daphne import (
     attach,
 )
 
-from .client import BINARY, CLOSE, PING, PONG, TEXT, Client, close_code, cut_off, frame
 from .conftest import Reports, Serve
-from .server import running, wait_until
-from .serving import serving
+from .support.client import BINARY, CLOSE, PING, PONG, TEXT, Client, close_code, cut_off, frame
+from .support.server import running, wait_until
+from .support.serving import serving
 from .test_promises import CLOSE_TIMEOUT, FAILED, LATE, TIMEOUT, accept, freed
 
 pytestmark = [

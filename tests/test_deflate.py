@@ -19,10 +19,10 @@ from wsproto.frame_protocol import CloseReason
 from asgi_keepalive import KeepaliveMiddleware
 from asgi_keepalive.servers.deflate import keep_messages_whole
 
-from .client import BINARY, CLOSE, PING, PONG, TEXT, Client, frame
 from .conftest import Reports
-from .server import running
-from .serving import serving
+from .support.client import BINARY, CLOSE, PING, PONG, TEXT, Client, frame
+from .support.server import running
+from .support.serving import serving
 
 RSV1 = 0x40
 """What marks a compressed message, in the first byte of its first frame (RFC 7692 6)."""

@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
 
-from .process import ROOT, started
+from .support.process import ROOT, started
 
 PATIENCE = 30.0
 """Seconds until a test gives up waiting."""

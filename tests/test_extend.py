@@ -21,11 +21,11 @@ from asgi_keepalive.servers import extend
 from asgi_keepalive.servers.advice import Advice
 from asgi_keepalive.servers.uvicorn import sansio
 
-from .client import CLOSE, PING, PONG, TEXT, Client
 from .conftest import Reports
-from .fake_loop import in_no_time
-from .server import running
-from .serving import serving
+from .support.client import CLOSE, PING, PONG, TEXT, Client
+from .support.fake_loop import in_no_time
+from .support.server import running
+from .support.serving import serving
 from .test_closing import connected, unused
 from .test_promises import accept
 

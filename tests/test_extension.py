@@ -15,10 +15,10 @@ from asgi_keepalive import KeepaliveMiddleware, get_keepalive
 from asgi_keepalive.servers import extend
 from asgi_keepalive.servers.kernel import reset_on_close
 
-from .client import CLOSE, PING, PONG, TEXT, Client, close_code, frame
 from .conftest import PROTOCOLS, Reports
-from .server import running
-from .serving import serving
+from .support.client import CLOSE, PING, PONG, TEXT, Client, close_code, frame
+from .support.server import running
+from .support.serving import serving
 from .test_promises import accept
 
 

@@ -22,11 +22,11 @@ from asgi_keepalive.dashboard import Dashboard
 from asgi_keepalive.files import PROTECTION, path
 from asgi_keepalive.observers.live import LiveConnections
 
-from .client import Client
 from .conftest import Serve
-from .fake_loop import in_no_time
-from .server import running
-from .serving import serving
+from .support.client import Client
+from .support.fake_loop import in_no_time
+from .support.server import running
+from .support.serving import serving
 
 DASHBOARD = Dashboard(LiveConnections())
 APPLICATIONS: list[Any] = [asgi_keepalive.browser.files, DASHBOARD]

@@ -15,10 +15,10 @@ from litestar.middleware import DefineMiddleware
 
 from asgi_keepalive import KeepaliveMiddleware
 
-from .client import CLOSE, PING, PONG, TEXT, Client, close_code
-from .process import Process, started
-from .server import kernel_sockets, running, wait_until
-from .serving import serving
+from .support.client import CLOSE, PING, PONG, TEXT, Client, close_code
+from .support.process import Process, started
+from .support.server import kernel_sockets, running, wait_until
+from .support.serving import serving
 
 COMMANDS = {
     "uvicorn": "-m uvicorn APP --port PORT",

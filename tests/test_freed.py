@@ -18,10 +18,10 @@ from asgi_keepalive import KeepaliveMiddleware, get_keepalive
 from asgi_keepalive.servers.kernel import reset_on_close
 from asgi_keepalive.stepping import call
 
-from .client import CLOSE, Client
 from .conftest import Serve
-from .fake_loop import FakeServer, elapsed, fake_loop, in_no_time
-from .server import wait_until
+from .support.client import CLOSE, Client
+from .support.fake_loop import FakeServer, elapsed, fake_loop, in_no_time
+from .support.server import wait_until
 from .test_promises import accept
 
 NONCE = 2 * "0123456789abcdef"

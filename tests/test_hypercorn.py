@@ -21,11 +21,11 @@ from hypercorn.protocol.ws_stream import WSStream
 from asgi_keepalive import KeepaliveMiddleware, get_keepalive
 from asgi_keepalive.servers.hypercorn import HTTP_2, TOUCHED, TRIO, attach
 
-from .client import CLOSE, TEXT, Client, close_code, frame
 from .conftest import Reports, Serve
-from .process import started
-from .server import kernel_sockets, running, wait_until
-from .serving import serving
+from .support.client import CLOSE, TEXT, Client, close_code, frame
+from .support.process import started
+from .support.server import kernel_sockets, running, wait_until
+from .support.serving import serving
 from .test_promises import accept, echo, freed, logged
 from .test_servers import HYPERCORN
 

@@ -14,10 +14,10 @@ import pytest
 from asgi_keepalive import KeepaliveMiddleware, get_keepalive
 from asgi_keepalive.servers.kernel import reset_on_close
 
-from .client import BINARY, CLOSE, PING, TEXT, Client, close_code, frame
 from .conftest import Reports, Serve
-from .server import kernel_sockets, running, wait_until
-from .serving import APPLICATION_FAILED, serving
+from .support.client import BINARY, CLOSE, PING, TEXT, Client, close_code, frame
+from .support.server import kernel_sockets, running, wait_until
+from .support.serving import APPLICATION_FAILED, serving
 from .test_promises import LATE, accept, freed
 
 MAX_SIZE = 1000

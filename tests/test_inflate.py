@@ -15,8 +15,8 @@ from asgi_keepalive.endpoint.events import Event, Failure, Ping, Pong
 from asgi_keepalive.endpoint.inflate import EMPTY_BLOCK, Inflater, longest_deflated
 from asgi_keepalive.endpoint.reader import Reader
 
-from .client import BINARY, PING, PONG, TEXT
 from .faults.differential.frames import CONTINUATION, raw
+from .support.client import BINARY, PING, PONG, TEXT
 from .test_reader import LENGTHS, pieces, read
 
 FAILED = Failure(1002, "decompression failed")

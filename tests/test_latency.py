@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from asgi_keepalive import get_keepalive
 from asgi_keepalive.latency import RoundTrips, Statistics
 
-from .fake_loop import START, accepted, in_no_time
+from .support.fake_loop import START, accepted, in_no_time
 
 ROUND_TRIPS = st.lists(st.floats(0, 60), min_size=1)
 

@@ -26,11 +26,11 @@ from asgi_keepalive.settings import Settings
 from asgi_keepalive.text import LONGEST
 from asgi_keepalive.verdict import judge
 
-from .client import PING, PONG, Client
 from .conftest import LOOPS
-from .fake_loop import FakeServer, Puppet, in_no_time, ticks
-from .server import running, wait_until
-from .serving import serving
+from .support.client import PING, PONG, Client
+from .support.fake_loop import FakeServer, Puppet, in_no_time, ticks
+from .support.server import running, wait_until
+from .support.serving import serving
 from .test_promises import FAILED, echo
 
 ROW = {

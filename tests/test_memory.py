@@ -13,9 +13,9 @@ import pytest
 from asgi_keepalive.servers.closing import BoundedTransport
 from asgi_keepalive.servers.kernel import reset_on_close
 
-from .client import BINARY, CLOSE, PING, PONG, TEXT, Client
 from .conftest import Reports, Serve
 from .faults.differential.frames import CONTINUATION, deflated, fragmented, raw
+from .support.client import BINARY, CLOSE, PING, PONG, TEXT, Client
 from .test_promises import FAILED, TIMEOUT, accept, freed
 
 MEBIBYTE = 2**20

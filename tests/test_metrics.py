@@ -29,10 +29,10 @@ from asgi_keepalive.observers.metrics import BUCKETS, route
 from asgi_keepalive.observers.opentelemetry import OpenTelemetryMetrics
 from asgi_keepalive.observers.prometheus import PrometheusMetrics
 
-from .client import CLOSE, Client
-from .fake_loop import FakeServer, Puppet, in_no_time, ticks
-from .process import started, uvicorn
-from .server import wait_until
+from .support.client import CLOSE, Client
+from .support.fake_loop import FakeServer, Puppet, in_no_time, ticks
+from .support.process import started, uvicorn
+from .support.server import wait_until
 from .test_promises import FAILED
 
 Samples = dict[str, float]
@@ -211,7 +211,7 @@ class TestPrometheus:
     @pytest.mark.parametrize("workers", [1, 2])
     def test_scraped(self, tmp_path: Path, workers: int) -> None:
         environment = {"PROMETHEUS_MULTIPROC_DIR": str(tmp_path)} if workers > 1 else {}
-        command = uvicorn("--workers", str(workers), app="tests.metrics_app:app")
+        command = uvicorn("--workers", str(workers), app="tests.support.metrics_app:app")
         with started(*command, **environment) as process:
 
             def scraped() -> Samples:

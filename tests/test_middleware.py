@@ -27,7 +27,7 @@ from asgi_keepalive.extension import Application, Scope, Server
 from asgi_keepalive.servers.advice import Advice
 from asgi_keepalive.settings import Settings
 
-from .fake_loop import FakeServer, Puppet, elapsed, fake_loop, in_no_time, ticks
+from .support.fake_loop import FakeServer, Puppet, elapsed, fake_loop, in_no_time, ticks
 
 UNSUPPORTED = (
     "keepalive is off: receive and send come from {}, and not from a server that gives access to "
@@ -193,7 +193,7 @@ class TestNested:
         _, app = await self.accepted(TIMES, {"ping_timeout": 1}, extensions={})
         assert not app.keepalive.supported
         assert app.keepalive.ping_timeout == 1
-        assert caplog.messages == [UNSUPPORTED.format("tests.fake_loop.FakeServer")]
+        assert caplog.messages == [UNSUPPORTED.format("tests.support.fake_loop.FakeServer")]
 
 
 class TestUnsupportedServer:

@@ -15,11 +15,11 @@ from asgi_keepalive import KeepaliveMiddleware, Observer, Verdict, get_keepalive
 from asgi_keepalive.extension import Scope
 from asgi_keepalive.servers.kernel import reset_on_close
 
-from .client import CLOSE, PING, PONG, TEXT, Client
 from .conftest import LOOPS, Reports
-from .fake_loop import FakeServer, Puppet, elapsed, fake_loop, in_no_time, ticks
-from .server import running
-from .serving import serving
+from .support.client import CLOSE, PING, PONG, TEXT, Client
+from .support.fake_loop import FakeServer, Puppet, elapsed, fake_loop, in_no_time, ticks
+from .support.server import running
+from .support.serving import serving
 from .test_promises import FAILED, accept, echo
 
 TIMES: dict[str, Any] = {"ping_interval": 20, "ping_timeout": 10}

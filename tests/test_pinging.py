@@ -20,7 +20,7 @@ from asgi_keepalive.connection import Connection
 from asgi_keepalive.extension import Scope
 from asgi_keepalive.heartbeat import EARLY
 
-from .fake_loop import FakeLoop, accepted, ticks
+from .support.fake_loop import FakeLoop, accepted, ticks
 
 LIMITS = st.none() | st.sampled_from([0.01, 1.0, 2.0, 5.0])
 SETTINGS = st.fixed_dictionaries({"ping_interval": LIMITS, "ping_timeout": LIMITS})

@@ -22,10 +22,10 @@ from asgi_keepalive import (
 )
 from asgi_keepalive.servers.uvicorn import sansio, wsproto
 
-from .client import BINARY, CLOSE, PING, PONG, TEXT, Client, close_code, frame
 from .conftest import PROTOCOLS, Reports, Serve
-from .server import Server, kernel_sockets, running, wait_until
-from .serving import APPLICATION_FAILED, serving
+from .support.client import BINARY, CLOSE, PING, PONG, TEXT, Client, close_code, frame
+from .support.server import Server, kernel_sockets, running, wait_until
+from .support.serving import APPLICATION_FAILED, serving
 
 INTERVAL = 0.2
 TIMEOUT = 0.3

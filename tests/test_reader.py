@@ -23,8 +23,8 @@ from asgi_keepalive.endpoint.inflate import EMPTY_BLOCK, Inflater
 from asgi_keepalive.endpoint.message import Message
 from asgi_keepalive.endpoint.reader import LARGE, Reader
 
-from .client import BINARY, CLOSE, PING, PONG, TEXT
 from .faults.differential.frames import CONTINUATION, close, deflated, fragmented, raw
+from .support.client import BINARY, CLOSE, PING, PONG, TEXT
 
 SNOWMAN = "\N{SNOWMAN}".encode()
 

@@ -9,8 +9,8 @@ from asgi_keepalive.endpoint.events import FRAGMENT, Close, Failure, Ping, Pong
 from asgi_keepalive.endpoint.inflate import Inflater
 from asgi_keepalive.endpoint.reader import Reader
 
-from .client import BINARY, CLOSE, PING, PONG, TEXT
 from .faults.differential.frames import CONTINUATION, close, deflated, fragmented, raw
+from .support.client import BINARY, CLOSE, PING, PONG, TEXT
 from .test_reader import SNOWMAN, large, pieces, read, taken
 
 HUGE = b"\x7f" + (2**40).to_bytes(8, "big")

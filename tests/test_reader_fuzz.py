@@ -33,7 +33,6 @@ from asgi_keepalive.endpoint.events import Close, Event, Failure, Fragment, Ping
 from asgi_keepalive.endpoint.inflate import PADDED_ENDS, Inflater, longest_deflated
 from asgi_keepalive.endpoint.reader import Reader
 
-from .client import BINARY, CLOSE, PING, PONG, TEXT
 from .faults.differential.frames import (
     CONTINUATION,
     RIGHT_PONG,
@@ -46,6 +45,7 @@ from .faults.differential.frames import (
     valid,
     valid_stream,
 )
+from .support.client import BINARY, CLOSE, PING, PONG, TEXT
 
 WINDOW_BITS = 12
 

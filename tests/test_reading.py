@@ -11,7 +11,7 @@ import pytest
 
 from asgi_keepalive.servers.reading import MAX_BYTES, ReadAheadQueue
 
-from .fake_loop import fake_loop, in_no_time, ticks
+from .support.fake_loop import fake_loop, in_no_time, ticks
 
 
 class Transport:

@@ -19,10 +19,10 @@ from starlette.testclient import TestClient
 import asgi_keepalive
 from asgi_keepalive import KeepaliveMiddleware
 
-from .client import PING, PONG, TEXT, Client
-from .fake_loop import FakeServer, Puppet, in_no_time
-from .server import running
-from .serving import serving
+from .support.client import PING, PONG, TEXT, Client
+from .support.fake_loop import FakeServer, Puppet, in_no_time
+from .support.server import running
+from .support.serving import serving
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

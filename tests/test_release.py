@@ -20,7 +20,7 @@ import pytest
 from asgi_keepalive import KeepaliveMiddleware, KeepaliveTimeout
 from asgi_keepalive.extension import Event
 
-from .fake_loop import fake_loop, run
+from .support.fake_loop import fake_loop, run
 from .test_promises import FAILED
 
 MOMENTS = (0.125, 0.25, 0.375, 0.5, 0.75, 1.0)

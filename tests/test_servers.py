@@ -11,10 +11,10 @@ import pytest
 
 from asgi_keepalive.servers import granian, gunicorn
 
-from .client import CLOSE, PING, TEXT, Client, close_code
 from .conftest import LOOPS, PROTOCOLS
-from .process import Process, started, uvicorn
-from .server import kernel_sockets, wait_until
+from .support.client import CLOSE, PING, TEXT, Client, close_code
+from .support.process import Process, started, uvicorn
+from .support.server import kernel_sockets, wait_until
 
 CLASSES = [
     f"asgi_keepalive.servers.uvicorn.{name}:KeepaliveProtocol"
@@ -24,8 +24,9 @@ CLASSES = [
         "legacy",
     )
 ]
-HYPERCORN = [sys.executable, "-m", "hypercorn", "--bind", "127.0.0.1:PORT", "tests.app:app"]
-DAPHNE = [sys.executable, "-m", "daphne", "--port", "PORT", "tests.app:app"]
+HYPERCORN = [sys.executable, "-m", "hypercorn", "--bind", "127.0.0.1:PORT", "tests.support.app:app"]
+DAPHNE = [sys.executable, "-m", "daphne", "--port", "PORT", "tests.support.app:app"]
+GUNICORN = [sys.executable, "-m", "gunicorn", "--bind", "127.0.0.1:PORT", "tests.support.app:app"]
 TIMED_OUT = {"code": 1011, "reason": "keepalive ping timeout", "timed_out": True}
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="starts POSIX processes")
@@ -48,12 +49,9 @@ def times_out(process: Process) -> None:
         uvicorn("--workers", "2"),
         uvicorn("--reload"),
         uvicorn("--proxy-headers", "--forwarded-allow-ips", "*"),
-        [sys.executable, "-m", "fastapi", "run", "--port", "PORT", "tests/app.py"],
-        [sys.executable, "-m", "fastapi", "dev", "--port", "PORT", "tests/app.py"],
-        [
-            *(sys.executable, "-m", "gunicorn", "tests.app:app", "--bind", "127.0.0.1:PORT"),
-            *("--worker-class", "uvicorn_worker.UvicornWorker", "--workers", "2"),
-        ],
+        [sys.executable, "-m", "fastapi", "run", "--port", "PORT", "tests/support/app.py"],
+        [sys.executable, "-m", "fastapi", "dev", "--port", "PORT", "tests/support/app.py"],
+        [*GUNICORN, "--worker-class", "uvicorn_worker.UvicornWorker", "--workers", "2"],
         HYPERCORN,
         [*HYPERCORN, "--worker-class", "uvloop", "--workers", "2"],
         DAPHNE,
@@ -97,17 +95,14 @@ def test_hidden_server_is_warned_about() -> None:
     [
         (
             [
-                *(sys.executable, "-m", "granian", "tests.app:app", "--interface", "asgi"),
+                *(sys.executable, "-m", "granian", "tests.support.app:app", "--interface", "asgi"),
                 *("--host", "127.0.0.1", "--port", "PORT"),
             ],
             "granian",
             granian.ADVICE,
         ),
         (
-            [
-                *(sys.executable, "-m", "gunicorn", "tests.app:app", "--bind", "127.0.0.1:PORT"),
-                *("--worker-class", "asgi"),
-            ],
+            [*GUNICORN, "--worker-class", "asgi"],
             "gunicorn",
             gunicorn.ADVICE,
         ),

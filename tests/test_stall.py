@@ -13,7 +13,7 @@ import pytest
 
 from asgi_keepalive.stall import INTERVAL, NOTICED, StallWatch, ordinary_lateness
 
-from .fake_loop import FakeLoop, fake_loop, in_no_time
+from .support.fake_loop import FakeLoop, fake_loop, in_no_time
 
 
 def grace(watch: StallWatch) -> float:

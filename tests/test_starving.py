@@ -17,9 +17,9 @@ from asgi_keepalive import KeepaliveMiddleware
 from asgi_keepalive.servers.kernel import reset_on_close
 from asgi_keepalive.stall import INTERVAL
 
-from .client import TEXT, Client
 from .conftest import Reports, Serve
-from .fake_loop import FakeServer, accepted, elapsed, fake_loop, in_no_time, ticks
+from .support.client import TEXT, Client
+from .support.fake_loop import FakeServer, accepted, elapsed, fake_loop, in_no_time, ticks
 from .test_promises import accept
 
 CALL = 0.001

@@ -21,7 +21,7 @@ from asgi_keepalive import (
 )
 from asgi_keepalive.settings import Settings
 
-from .fake_loop import accepted, in_no_time
+from .support.fake_loop import accepted, in_no_time
 
 
 class TestKeepalive:

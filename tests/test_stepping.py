@@ -12,7 +12,7 @@ import pytest
 
 from asgi_keepalive.stepping import NotReady, Released, Suspended, call, poll, steps
 
-from .fake_loop import RESOLUTION, elapsed, fake_loop, in_no_time, ticks
+from .support.fake_loop import RESOLUTION, elapsed, fake_loop, in_no_time, ticks
 
 
 class Blocked:

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from .client import BINARY, CLOSE, PING, PONG, TEXT, Client, close_code
 from .conftest import PROTOCOLS, Reports, Serve
-from .server import kernel_sockets, wait_until
+from .support.client import BINARY, CLOSE, PING, PONG, TEXT, Client, close_code
+from .support.server import kernel_sockets, wait_until
 from .test_promises import (
     CLOSE_TIMEOUT,
     FAILED,

@@ -20,8 +20,8 @@ from asgi_keepalive.servers.turns import (
 )
 from asgi_keepalive.servers.uvicorn import sansio, wsproto
 
-from .client import BINARY, PING, TEXT, frame
-from .fake_loop import fake_loop, in_no_time, ticks
+from .support.client import BINARY, PING, TEXT, frame
+from .support.fake_loop import fake_loop, in_no_time, ticks
 from .test_closing import HANDSHAKE, connected
 
 

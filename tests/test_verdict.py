@@ -17,9 +17,9 @@ from asgi_keepalive import Verdict, get_keepalive
 from asgi_keepalive.servers import kernel
 from asgi_keepalive.verdict import judge
 
-from .client import BINARY, PING, TEXT, Client, frame
 from .conftest import Reports, Serve
-from .fake_loop import accepted, in_no_time
+from .support.client import BINARY, PING, TEXT, Client, frame
+from .support.fake_loop import accepted, in_no_time
 from .test_closing import fill, pair
 from .test_promises import FAILED, TIMEOUT, accept, stream
 

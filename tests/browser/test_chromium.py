@@ -17,9 +17,9 @@ from typing import Any
 import pytest
 from selenium.webdriver import Chrome, ChromeOptions, ChromeService
 
-from ..needs import program
-from ..process import Process, started, uvicorn
-from ..server import wait_until
+from ..support.needs import program
+from ..support.process import Process, started, uvicorn
+from ..support.server import wait_until
 from .app import INTERVAL, TIMEOUT
 
 LATE = 2.0

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from selenium.webdriver import Chrome
 
-from ..client import PING, PONG, Client
-from ..process import Process, started, uvicorn
-from ..server import wait_until
+from ..support.client import PING, PONG, Client
+from ..support.process import Process, started, uvicorn
+from ..support.server import wait_until
 from .dashboard_app import OTHERS
 from .test_chromium import chromium
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ..needs import program
+from ..support.needs import program
 
 ROOT = Path(__file__).parents[2]
 MODULE = ROOT / "asgi_keepalive" / "browser" / "keepalive.js"

@@ -18,8 +18,8 @@ from math import inf
 
 from asgi_keepalive.servers.kernel import reset_on_close
 
-from ..client import BINARY, CLOSE, PING, PONG, TEXT, cut_off, frame, parse, upgrade
-from ..server import all_kernel_sockets
+from ..support.client import BINARY, CLOSE, PING, PONG, TEXT, cut_off, frame, parse, upgrade
+from ..support.server import all_kernel_sockets
 from .soak_app import (
     CLOSE_TIMEOUT,
     GIVES_UP_AFTER,

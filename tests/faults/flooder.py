@@ -13,7 +13,7 @@ import sys
 import threading
 from contextlib import suppress
 
-from ..client import TEXT, Client, frame
+from ..support.client import TEXT, Client, frame
 
 COUNT = 100_000
 ANSWER = b"answer"

@@ -22,7 +22,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
-from ..needs import program, unavailable
+from ..support.needs import program, unavailable
 
 CLONE_NEWNET = 0x40000000
 TUNSETIFF, IFF_TAP, IFF_NO_PI = 0x400454CA, 0x0002, 0x1000

@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from websockets.exceptions import ConnectionClosedError
 from websockets.sync.client import connect
 
-from ..process import Process
+from ..support.process import Process
 
 
 @contextmanager

@@ -14,8 +14,8 @@ from math import inf
 from pathlib import Path
 from typing import ClassVar, Self
 
-from ..needs import program
-from ..server import wait_until
+from ..support.needs import program
+from ..support.server import wait_until
 
 IDLE_TIMEOUT = 3
 

@@ -17,9 +17,9 @@ from asgi_keepalive.connection import Connection
 from asgi_keepalive.servers.closing import BoundedTransport
 from asgi_keepalive.stall import StallWatch
 
-from ..client import CLOSE, TEXT, Client
 from ..conftest import Reports, Serve
-from ..server import wait_until
+from ..support.client import CLOSE, TEXT, Client
+from ..support.server import wait_until
 from ..test_promises import accept
 
 

@@ -14,9 +14,9 @@ import pytest
 
 from asgi_keepalive import ConnectionClosed, get_keepalive
 
-from ..client import PING, PONG, Client
 from ..conftest import Reports, Serve
-from ..process import ROOT
+from ..support.client import PING, PONG, Client
+from ..support.process import ROOT
 from ..test_memory import flood
 from ..test_promises import CLOSE_TIMEOUT, FAILED, LATE, TIMEOUT, accept, freed, logged
 from .differential.frames import raw

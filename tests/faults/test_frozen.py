@@ -14,8 +14,8 @@ import pytest
 from asgi_keepalive import KeepaliveTimeout, get_keepalive
 
 from ..conftest import SERVERS, Reports, Serve
-from ..process import Process
-from ..server import Server, kernel_sockets, wait_until
+from ..support.process import Process
+from ..support.server import Server, kernel_sockets, wait_until
 from ..test_promises import CLOSE_TIMEOUT, FAILED, INTERVAL, LATE, TIMEOUT, accept, logged
 from .peer import peer
 

@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from ..client import CLOSE, PING, Client, close_code, cut_off
 from ..conftest import LOOPS, PROTOCOLS
-from ..process import Process, started, uvicorn
-from ..server import kernel_sockets, wait_until
+from ..support.client import CLOSE, PING, Client, close_code, cut_off
+from ..support.process import Process, started, uvicorn
+from ..support.server import kernel_sockets, wait_until
 
 SLOW = {"PING_INTERVAL": "20", "PING_TIMEOUT": "20"}
 """Settings with which no keepalive helps: only what is done at the end counts."""

@@ -14,9 +14,9 @@ import pytest
 
 from asgi_keepalive import KeepaliveTimeout, get_keepalive
 
-from ..client import CLOSE, TEXT, Client, close_code
 from ..conftest import SERVERS, Reports, Serve
-from ..server import Server, kernel_sockets
+from ..support.client import CLOSE, TEXT, Client, close_code
+from ..support.server import Server, kernel_sockets
 from ..test_promises import (
     CLOSE_TIMEOUT,
     FAILED,

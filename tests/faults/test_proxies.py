@@ -19,9 +19,9 @@ from asgi_keepalive import Keepalive, KeepaliveMiddleware, KeepaliveTimeout, get
 from asgi_keepalive.extension import Application
 from asgi_keepalive.servers.kernel import reset_on_close
 
-from ..client import CLOSE, PING, TEXT, Client, close_code, cut_off
 from ..conftest import Reports, Serve
-from ..server import Server, kernel_sockets, wait_until
+from ..support.client import CLOSE, PING, TEXT, Client, close_code, cut_off
+from ..support.server import Server, kernel_sockets, wait_until
 from ..test_promises import CLOSE_TIMEOUT, FAILED, accept, echo, logged
 from .peer import peer
 from .proxies import IDLE_TIMEOUT, Haproxy, Nginx, Proxy

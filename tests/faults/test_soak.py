@@ -24,9 +24,9 @@ from typing import Any
 
 import pytest
 
-from ..client import Client
-from ..needs import unavailable
-from ..process import Process, started, uvicorn
+from ..support.client import Client
+from ..support.needs import unavailable
+from ..support.process import Process, started, uvicorn
 from .crowd import LOOK, Crowd, Life, held_for
 from .soak_app import PING_INTERVAL, PING_TIMEOUT, Stalls
 

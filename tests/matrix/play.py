@@ -23,9 +23,9 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from ..client import CLOSE, PING, PONG, Client
-from ..process import Process, started
-from ..server import kernel_sockets
+from ..support.client import CLOSE, PING, PONG, Client
+from ..support.process import Process, started
+from ..support.server import kernel_sockets
 from .servers import Combination, Row
 
 LATE = 1.0

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import NamedTuple
 
-from ..client import BINARY, CLOSE, PING, PONG, TEXT, Client, close_code, frame
+from ..support.client import BINARY, CLOSE, PING, PONG, TEXT, Client, close_code, frame
 from .play import EARLY, LATE, Play, frames, wait_for
 from .servers import CLOSE_TIMEOUT, UNREAD
 

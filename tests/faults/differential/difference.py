@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from math import inf
 from typing import Any, NamedTuple
 
-from ...client import CLOSE
+from ...support.client import CLOSE
 from .stage import Outcome, Play, client
 
 CLEANLY = ("FIN", "close_notify")

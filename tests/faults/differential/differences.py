@@ -12,8 +12,8 @@ from collections.abc import Callable
 from math import inf
 from typing import Any
 
-from ...client import CLOSE, PONG, frame
 from ...conftest import SERVERS
+from ...support.client import CLOSE, PONG, frame
 from .difference import (
     CLEANLY,
     NEWER,

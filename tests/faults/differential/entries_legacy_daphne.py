@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ...client import CLOSE
+from ...support.client import CLOSE
 from .difference import Difference, close_frame, does
 from .frames import CONTINUATION, raw
 from .stage import OPENING, Outcome, Play, app, client

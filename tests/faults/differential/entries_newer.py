@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ...client import CLOSE, TEXT, frame
+from ...support.client import CLOSE, TEXT, frame
 from .difference import NEWER, Difference, is_disconnect
 from .stage import OPENING, Outcome, Play, app, client
 

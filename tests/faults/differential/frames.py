@@ -9,7 +9,7 @@ from itertools import cycle
 
 from hypothesis import strategies as st
 
-from ...client import BINARY, CLOSE, PING, PONG, TEXT, frame
+from ...support.client import BINARY, CLOSE, PING, PONG, TEXT, frame
 
 CONTINUATION = 0
 RIGHT_PONG = b"the Pong that the server waits for"

@@ -27,8 +27,8 @@ from uvicorn.protocols.websockets.wsproto_impl import WSProtocol
 
 from asgi_keepalive import KeepaliveMiddleware
 
-from ...server import Server, all_kernel_sockets, running, wait_until
-from ...serving import APPLICATION_FAILED, CANCELLED, Uvicorn, serving
+from ...support.server import Server, all_kernel_sockets, running, wait_until
+from ...support.serving import APPLICATION_FAILED, CANCELLED, Uvicorn, serving
 from .frames import MAX_SIZE, NOISE
 from .puppet import Note, Part, Puppet
 from .wire import BINARY, PONG, TEXT, Frame, Wire, answering, frame

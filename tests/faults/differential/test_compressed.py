@@ -10,7 +10,7 @@ import zlib
 import pytest
 from hypothesis import strategies as st
 
-from ...client import PING, PONG, TEXT
+from ...support.client import PING, PONG, TEXT
 from .comparison import explore
 from .conftest import Staged
 from .frames import CONTINUATION, RIGHT_PONG, raw

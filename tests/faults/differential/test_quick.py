@@ -10,7 +10,7 @@ from typing import Any
 
 import trustme
 
-from ...process import ROOT
+from ...support.process import ROOT
 from .stage import staged
 
 CLIENTS = 50

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from struct import pack
 
-from ...client import BINARY, CLOSE, PING, PONG, TEXT, frame, upgrade
+from ...support.client import BINARY, CLOSE, PING, PONG, TEXT, frame, upgrade
 
 CHUNK = 65536
 DEFLATE = "Sec-WebSocket-Extensions: permessage-deflate\r\n"

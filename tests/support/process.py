@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 
 
 class Process:
@@ -108,5 +108,5 @@ def started(*command: str, **environment: str) -> Iterator[Process]:
             pipe.close()
 
 
-def uvicorn(*flags: str, app: str = "tests.app:app") -> list[str]:
+def uvicorn(*flags: str, app: str = "tests.support.app:app") -> list[str]:
     return [sys.executable, "-m", "uvicorn", app, "--port", "PORT", *flags]

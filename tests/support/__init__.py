@@ -1,0 +1,1 @@
+"""What tests stand on: clients, servers, applications and a loop on which time is fake."""
