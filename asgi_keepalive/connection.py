@@ -152,7 +152,7 @@ class Connection(Pinging):
             self._stop()
             return
         except MISTAKES:
-            logger.exception("%s: the server cannot fail the connection", self)
+            logger.exception("%s: the server cannot fail the connection", str(self))
         self.timed_out = True
         self.keepalive._verdict = verdict
         observers, self._observers = self._observers, None

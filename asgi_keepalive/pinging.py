@@ -156,7 +156,7 @@ class Pinging(Alarm):
         self._refused = True
         logger.warning(
             "%s: a Ping was refused; if the next is, too, keepalive is off for this connection",
-            self,
+            str(self),
             exc_info=refusal.__cause__,
         )
 
@@ -177,7 +177,7 @@ class Pinging(Alarm):
             return
         self._heartbeat.written(ping, time.monotonic())
         if logger.isEnabledFor(logging.DEBUG):
-            logger.debug("%s: Ping %s", self, ping.payload.hex())
+            logger.debug("%s: Ping %s", str(self), ping.payload.hex())
         if self._observers is not None:
             self._observers.pinged()
 
@@ -205,7 +205,7 @@ class Pinging(Alarm):
             self._manual.acknowledge(acknowledged, now)
         self._arm()
         if logger.isEnabledFor(logging.DEBUG):
-            logger.debug("%s: Pong %s", self, payload.hex())
+            logger.debug("%s: Pong %s", str(self), payload.hex())
         if self._observers is not None:
             latency = self._heartbeat.round_trips.latency
             assert latency is not None  # it is that of this Pong
