@@ -14,8 +14,12 @@ import trustme
 from asgi_keepalive import KeepaliveMiddleware
 from asgi_keepalive.extension import Application
 
-from .support.server import Server, running
-from .support.serving import CANCELLED, serving
+# What its modules assert is to be explained as in tests, and each is imported after this.
+pytest.register_assert_rewrite("tests.support")
+
+from .support.server import Server, running  # noqa: E402
+from .support.serving import CANCELLED, serving  # noqa: E402
+from .support.timeouts import CLOSE_TIMEOUT, INTERVAL, TIMEOUT  # noqa: E402
 
 PROTOCOLS = ["websockets-sansio", "wsproto", "websockets"]
 """uvicorn's, as `--ws` names them."""
@@ -104,9 +108,9 @@ def serve(ws: str, loop: str) -> Iterator[Serve]:
         def serve(
             app: Application,
             *,
-            ping_interval: float | None = 0.2,
-            ping_timeout: float | None = 0.3,
-            close_timeout: float = 0.5,
+            ping_interval: float | None = INTERVAL,
+            ping_timeout: float | None = TIMEOUT,
+            close_timeout: float = CLOSE_TIMEOUT,
             expect: tuple[str, ...] = (),
             **config: Any,
         ) -> Server:

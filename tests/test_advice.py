@@ -18,8 +18,8 @@ from asgi_keepalive.servers import advice, granian, gunicorn
 from asgi_keepalive.servers.advice import SERVERS, Advice, advise
 from asgi_keepalive.servers.origins import name
 
+from .support.applications import accept
 from .support.fake_loop import in_no_time
-from .test_promises import accept
 
 ROOT = Path(__file__).parent.parent
 

@@ -16,8 +16,8 @@ import pytest
 from asgi_keepalive import get_keepalive
 
 from .conftest import Reports, Serve
+from .support.applications import accept, stream
 from .support.client import PING, PONG, TEXT, Client
-from .test_promises import accept, stream
 
 INTERVAL = 0.3
 TIMEOUT = 1.0

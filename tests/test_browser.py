@@ -21,11 +21,12 @@ from asgi_keepalive.extension import Event
 from asgi_keepalive.settings import Settings
 
 from .conftest import Reports, Serve
+from .support.applications import accept, echo
 from .support.client import BINARY, CLOSE, TEXT, Client, close_code
 from .support.fake_loop import FakeServer, Puppet, accepted, elapsed, in_no_time, ticks
-from .support.server import running, wait_until
+from .support.server import freed, running, wait_until
 from .support.serving import serving
-from .test_promises import FAILED, accept, echo, freed
+from .support.timeouts import FAILED
 
 VECTORS = json.loads((Path(__file__).parent / "browser" / "vectors.json").read_text())
 NONCE = 2 * "0123456789abcdef"

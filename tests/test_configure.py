@@ -13,10 +13,11 @@ from asgi_keepalive import Keepalive, KeepaliveMiddleware, get_keepalive
 from asgi_keepalive.settings import Settings
 
 from .conftest import Reports, Serve
+from .support.applications import accept
 from .support.client import PING, PONG, TEXT, Client
 from .support.fake_loop import FakeServer, Puppet, accepted, elapsed, fake_loop, in_no_time, ticks
+from .support.timeouts import FAILED, LATE, TIMEOUT
 from .test_browser import ASKING, LaxServer, next_heartbeat
-from .test_promises import FAILED, LATE, TIMEOUT, accept
 
 TIMES: dict[str, Any] = {"ping_interval": 20, "ping_timeout": 10}
 

@@ -27,10 +27,11 @@ from asgi_keepalive.servers.daphne import (
 )
 
 from .conftest import Reports, Serve
+from .support.applications import accept
 from .support.client import BINARY, CLOSE, PING, PONG, TEXT, Client, close_code, cut_off, frame
-from .support.server import running, wait_until
+from .support.server import freed, running, wait_until
 from .support.serving import serving
-from .test_promises import CLOSE_TIMEOUT, FAILED, LATE, TIMEOUT, accept, freed
+from .support.timeouts import CLOSE_TIMEOUT, FAILED, LATE, TIMEOUT
 
 pytestmark = [
     pytest.mark.parametrize("ws", ["daphne"]),

@@ -11,9 +11,9 @@ import pytest
 from asgi_keepalive import KeepaliveTimeout, get_keepalive
 
 from .conftest import Reports, Serve
+from .support.applications import accept
 from .support.client import CLOSE, PING, PONG, Client, close_code
 from .support.server import Server, kernel_sockets, wait_until
-from .test_promises import accept
 
 pytestmark = pytest.mark.skipif(sys.version_info < (3, 12), reason="there are none before 3.12")
 

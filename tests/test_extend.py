@@ -22,12 +22,12 @@ from asgi_keepalive.servers.advice import Advice
 from asgi_keepalive.servers.uvicorn import sansio
 
 from .conftest import Reports
+from .support.applications import accept
 from .support.client import CLOSE, PING, PONG, TEXT, Client
 from .support.fake_loop import in_no_time
 from .support.server import running
 from .support.serving import serving
 from .test_closing import connected, unused
-from .test_promises import accept
 
 UVICORN = WebSocketsSansIOProtocol.__module__
 SCOPE: Any = {"type": "websocket"}

@@ -16,10 +16,10 @@ from asgi_keepalive.servers import extend
 from asgi_keepalive.servers.kernel import reset_on_close
 
 from .conftest import PROTOCOLS, Reports
+from .support.applications import accept
 from .support.client import CLOSE, PING, PONG, TEXT, Client, close_code, frame
 from .support.server import running
 from .support.serving import serving
-from .test_promises import accept
 
 
 def ping(payload: bytes, pongs: list[Any]) -> dict[str, Any]:

@@ -19,10 +19,10 @@ from asgi_keepalive.servers.kernel import reset_on_close
 from asgi_keepalive.stepping import call
 
 from .conftest import Serve
+from .support.applications import accept
 from .support.client import CLOSE, Client
 from .support.fake_loop import FakeServer, elapsed, fake_loop, in_no_time
 from .support.server import wait_until
-from .test_promises import accept
 
 NONCE = 2 * "0123456789abcdef"
 

@@ -22,11 +22,11 @@ from asgi_keepalive import KeepaliveMiddleware, get_keepalive
 from asgi_keepalive.servers.hypercorn import HTTP_2, TOUCHED, TRIO, attach
 
 from .conftest import Reports, Serve
+from .support.applications import accept, echo
 from .support.client import CLOSE, TEXT, Client, close_code, frame
 from .support.process import started
-from .support.server import kernel_sockets, running, wait_until
+from .support.server import freed, kernel_sockets, logged, running, wait_until
 from .support.serving import serving
-from .test_promises import accept, echo, freed, logged
 from .test_servers import HYPERCORN
 
 

@@ -15,10 +15,11 @@ from asgi_keepalive import KeepaliveMiddleware, get_keepalive
 from asgi_keepalive.servers.kernel import reset_on_close
 
 from .conftest import Reports, Serve
+from .support.applications import accept
 from .support.client import BINARY, CLOSE, PING, TEXT, Client, close_code, frame
-from .support.server import kernel_sockets, running, wait_until
+from .support.server import freed, kernel_sockets, running, wait_until
 from .support.serving import APPLICATION_FAILED, serving
-from .test_promises import LATE, accept, freed
+from .support.timeouts import LATE
 
 MAX_SIZE = 1000
 GRACE = 0.5

@@ -27,11 +27,12 @@ from asgi_keepalive.text import LONGEST
 from asgi_keepalive.verdict import judge
 
 from .conftest import LOOPS
+from .support.applications import echo
 from .support.client import PING, PONG, Client
 from .support.fake_loop import FakeServer, Puppet, in_no_time, ticks
 from .support.server import running, wait_until
 from .support.serving import serving
-from .test_promises import FAILED, echo
+from .support.timeouts import FAILED
 
 ROW = {
     *("number", "client", "path", "state", "age", "waiting", "last_pong"),

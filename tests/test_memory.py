@@ -15,8 +15,10 @@ from asgi_keepalive.servers.kernel import reset_on_close
 
 from .conftest import Reports, Serve
 from .faults.differential.frames import CONTINUATION, deflated, fragmented, raw
+from .support.applications import accept
 from .support.client import BINARY, CLOSE, PING, PONG, TEXT, Client
-from .test_promises import FAILED, TIMEOUT, accept, freed
+from .support.server import freed
+from .support.timeouts import FAILED, TIMEOUT
 
 MEBIBYTE = 2**20
 READ = 2**18

@@ -33,7 +33,7 @@ from .support.client import CLOSE, Client
 from .support.fake_loop import FakeServer, Puppet, in_no_time, ticks
 from .support.process import started, uvicorn
 from .support.server import wait_until
-from .test_promises import FAILED
+from .support.timeouts import FAILED
 
 Samples = dict[str, float]
 

@@ -16,11 +16,12 @@ from asgi_keepalive.extension import Scope
 from asgi_keepalive.servers.kernel import reset_on_close
 
 from .conftest import LOOPS, Reports
+from .support.applications import accept, echo
 from .support.client import CLOSE, PING, PONG, TEXT, Client
 from .support.fake_loop import FakeServer, Puppet, elapsed, fake_loop, in_no_time, ticks
 from .support.server import running
 from .support.serving import serving
-from .test_promises import FAILED, accept, echo
+from .support.timeouts import FAILED
 
 TIMES: dict[str, Any] = {"ping_interval": 20, "ping_timeout": 10}
 

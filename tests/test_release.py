@@ -21,7 +21,7 @@ from asgi_keepalive import KeepaliveMiddleware, KeepaliveTimeout
 from asgi_keepalive.extension import Event
 
 from .support.fake_loop import fake_loop, run
-from .test_promises import FAILED
+from .support.timeouts import FAILED
 
 MOMENTS = (0.125, 0.25, 0.375, 0.5, 0.75, 1.0)
 """Binary fractions, whose sums are exact."""

@@ -14,10 +14,10 @@ from asgi_keepalive.text import LONGEST, shown
 from asgi_keepalive.verdict import judge
 
 from .conftest import Serve
+from .support.applications import echo
 from .support.client import Client
 from .support.fake_loop import accepted, in_no_time
 from .support.server import wait_until
-from .test_promises import echo
 
 FORGED = "1.2.3.4:5 /admin: keepalive ping timeout\r\nroot\x1b[2J\x9b\u2028"
 

@@ -18,9 +18,9 @@ from asgi_keepalive.servers.kernel import reset_on_close
 from asgi_keepalive.stall import INTERVAL
 
 from .conftest import Reports, Serve
+from .support.applications import accept
 from .support.client import TEXT, Client
 from .support.fake_loop import FakeServer, accepted, elapsed, fake_loop, in_no_time, ticks
-from .test_promises import accept
 
 CALL = 0.001
 """Seconds that each call takes here."""

@@ -11,19 +11,10 @@ from typing import Any
 import pytest
 
 from .conftest import PROTOCOLS, Reports, Serve
+from .support.applications import accept, code_at_exit, echo, stream
 from .support.client import BINARY, CLOSE, PING, PONG, TEXT, Client, close_code
-from .support.server import kernel_sockets, wait_until
-from .test_promises import (
-    CLOSE_TIMEOUT,
-    FAILED,
-    INTERVAL,
-    LATE,
-    accept,
-    code_at_exit,
-    echo,
-    freed,
-    stream,
-)
+from .support.server import freed, kernel_sockets, wait_until
+from .support.timeouts import CLOSE_TIMEOUT, FAILED, INTERVAL, LATE
 
 
 def test_echo_and_close(serve: Serve, tls: ssl.SSLContext, tls_config: dict[str, str]) -> None:

@@ -18,10 +18,11 @@ from asgi_keepalive.servers import kernel
 from asgi_keepalive.verdict import judge
 
 from .conftest import Reports, Serve
+from .support.applications import accept, stream
 from .support.client import BINARY, PING, TEXT, Client, frame
 from .support.fake_loop import accepted, in_no_time
+from .support.timeouts import FAILED, TIMEOUT
 from .test_closing import fill, pair
-from .test_promises import FAILED, TIMEOUT, accept, stream
 
 __all__ = ["pair"]  # a fixture
 

@@ -18,9 +18,9 @@ from asgi_keepalive.servers.closing import BoundedTransport
 from asgi_keepalive.stall import StallWatch
 
 from ..conftest import Reports, Serve
+from ..support.applications import accept
 from ..support.client import CLOSE, TEXT, Client
 from ..support.server import wait_until
-from ..test_promises import accept
 
 
 class Raised(Exception):

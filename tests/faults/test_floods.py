@@ -15,10 +15,12 @@ import pytest
 from asgi_keepalive import ConnectionClosed, get_keepalive
 
 from ..conftest import Reports, Serve
+from ..support.applications import accept
 from ..support.client import PING, PONG, Client
 from ..support.process import ROOT
+from ..support.server import freed, logged
+from ..support.timeouts import CLOSE_TIMEOUT, FAILED, LATE, TIMEOUT
 from ..test_memory import flood
-from ..test_promises import CLOSE_TIMEOUT, FAILED, LATE, TIMEOUT, accept, freed, logged
 from .differential.frames import raw
 from .flooder import ANSWER
 

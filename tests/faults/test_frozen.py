@@ -14,9 +14,10 @@ import pytest
 from asgi_keepalive import KeepaliveTimeout, get_keepalive
 
 from ..conftest import SERVERS, Reports, Serve
+from ..support.applications import accept
 from ..support.process import Process
-from ..support.server import Server, kernel_sockets, wait_until
-from ..test_promises import CLOSE_TIMEOUT, FAILED, INTERVAL, LATE, TIMEOUT, accept, logged
+from ..support.server import Server, kernel_sockets, logged, wait_until
+from ..support.timeouts import CLOSE_TIMEOUT, FAILED, INTERVAL, LATE, TIMEOUT
 from .peer import peer
 
 

@@ -15,19 +15,10 @@ import pytest
 from asgi_keepalive import KeepaliveTimeout, get_keepalive
 
 from ..conftest import SERVERS, Reports, Serve
+from ..support.applications import accept, echo
 from ..support.client import CLOSE, TEXT, Client, close_code
-from ..support.server import Server, kernel_sockets
-from ..test_promises import (
-    CLOSE_TIMEOUT,
-    FAILED,
-    INTERVAL,
-    LATE,
-    TIMEOUT,
-    accept,
-    echo,
-    freed,
-    logged,
-)
+from ..support.server import Server, freed, kernel_sockets, logged
+from ..support.timeouts import CLOSE_TIMEOUT, FAILED, INTERVAL, LATE, TIMEOUT
 from .network import Host, Network
 from .test_frozen import slowest_answer
 

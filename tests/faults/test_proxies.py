@@ -20,9 +20,10 @@ from asgi_keepalive.extension import Application
 from asgi_keepalive.servers.kernel import reset_on_close
 
 from ..conftest import Reports, Serve
+from ..support.applications import accept, echo
 from ..support.client import CLOSE, PING, TEXT, Client, close_code, cut_off
-from ..support.server import Server, kernel_sockets, wait_until
-from ..test_promises import CLOSE_TIMEOUT, FAILED, accept, echo, logged
+from ..support.server import Server, kernel_sockets, logged, wait_until
+from ..support.timeouts import CLOSE_TIMEOUT, FAILED
 from .peer import peer
 from .proxies import IDLE_TIMEOUT, Haproxy, Nginx, Proxy
 from .test_frozen import stopped

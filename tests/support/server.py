@@ -19,6 +19,9 @@ import pytest
 
 from asgi_keepalive.servers import closing
 
+from .client import Client
+from .timeouts import LATE
+
 LOOK = 2 * closing.FIRST_LOOK
 """Seconds that pass at most, here, until the end of a closing connection is seen."""
 
@@ -163,3 +166,15 @@ def all_kernel_sockets(server_port: int) -> list[KernelSocket]:
             unsent = int(fields[4].partition(":")[0], 16)
             found.append(KernelSocket(remote, fields[3], unsent, orphaned=fields[9] == "0"))
     return found
+
+
+def logged(server: Server, part: str) -> list[logging.LogRecord]:
+    return [record for record in server.records if part in record.getMessage()]
+
+
+def freed(server: Server, client: Client, within: float) -> None:
+    """Wait until neither the server nor the kernel holds anything of a connection."""
+    began = time.monotonic()
+    wait_until(lambda: not kernel_sockets(server.port, client.port))
+    wait_until(lambda: not server.connections())
+    assert time.monotonic() - began < within + LATE

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from ...test_promises import FAILED, INTERVAL, TIMEOUT
+from ...support.timeouts import FAILED, INTERVAL, TIMEOUT
 from .comparison import Pair, explore
 from .conftest import Staged
 from .difference import close_frame, is_disconnect

@@ -1,0 +1,37 @@
+"""Applications, and parts of them, for servers in a thread of the test's own process."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from asgi_keepalive import KeepaliveTimeout
+
+
+async def accept(receive: Any, send: Any, **keys: Any) -> None:
+    assert (await receive())["type"] == "websocket.connect"
+    await send({"type": "websocket.accept", **keys})
+
+
+async def echo(scope: Any, receive: Any, send: Any) -> None:
+    await accept(receive, send)
+    while (event := await receive())["type"] == "websocket.receive":
+        await send({**event, "type": "websocket.send"})
+
+
+async def stream(send: Any) -> KeepaliveTimeout:
+    """Send until the connection has been failed; return what `send` raised."""
+    try:
+        while True:
+            await send({"type": "websocket.send", "bytes": bytes(65536)})
+            await asyncio.sleep(0)
+    except KeepaliveTimeout as error:
+        return error
+
+
+async def code_at_exit(receive: Any) -> Any:
+    """Return the disconnect's code; the others may cancel their applications instead."""
+    try:
+        return (await receive())["code"]
+    except asyncio.CancelledError:
+        return "cancelled"
