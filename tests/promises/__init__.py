@@ -1,0 +1,1 @@
+"""The promises, on each real server and event loop, by plain sockets."""

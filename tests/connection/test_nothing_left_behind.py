@@ -1,0 +1,176 @@
+"""P8: after a connection there is no timer, no reference and no word in the log."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from asgi_keepalive import ConnectionClosed, KeepaliveMiddleware
+
+from ..support.connection import TIMES, outcome
+from ..support.fake_loop import FakeServer, Puppet, accepted, fake_loop, in_no_time, ticks
+
+
+class TestNothingLeftBehind:
+    @in_no_time
+    async def test_one_timer_per_connection_and_one_per_loop(self) -> None:
+        connections = [await accepted(pong_after=1) for _ in range(3)]
+        await asyncio.sleep(100.5)
+        assert len(fake_loop().timers()) == 3 + 3 + 1  # three Pongs are on their way
+        await asyncio.sleep(5)
+        assert len(fake_loop().timers()) == 3 + 1
+        for _, app in connections:
+            app.returns()
+        await asyncio.sleep(1)
+        assert fake_loop().timers() == []
+
+    @in_no_time
+    async def test_pong_leaves_the_timer_alone(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A timer more for each Pong would be much of what a cycle costs."""
+
+        def call_later(delay: float, callback: Any, *args: Any, **keys: Any) -> asyncio.TimerHandle:
+            calls.append((callback, keys))
+            return original(delay, callback, *args, **keys)
+
+        calls: list[tuple[Any, Any]] = []
+        original = fake_loop().call_later
+        monkeypatch.setattr(fake_loop(), "call_later", call_later)
+        server, _ = await accepted(pong_after=1)
+        await asyncio.sleep(105)
+        assert len(server.pinged_at) == 5
+        own = [call for call in calls if call[0].__name__ == "_enter"]
+        assert len(own) == 1 + 5
+        # What is made anew for each is looked at, all at once, by the garbage collector.
+        assert len({id(callback) for callback, _ in own}) == 1
+        assert len({id(keys["context"]) for _, keys in own}) == 1
+
+    @in_no_time
+    async def test_end_of_one_connection_leaves_the_loops_timer_to_the_others(self) -> None:
+        """Even if it ends in several ways at once."""
+        await accepted()
+        server, leaving = await accepted()
+        await leaving.close()
+        leaving.returns()
+        await server.task
+        assert len(fake_loop().timers()) == 2
+
+    @pytest.mark.parametrize(
+        "end",
+        [
+            lambda server, app: app.returns(),
+            lambda server, app: server.task.cancel(),
+            lambda server, app: server.pong(None),
+            lambda server, app: asyncio.ensure_future(app.close()),
+            lambda server, app: (server.disconnect(1001), asyncio.ensure_future(app.receive())),
+        ],
+        ids=["return", "cancellation", "no more Pongs", "close", "disconnect"],
+    )
+    @pytest.mark.parametrize("after", [1, 25], ids=["idle", "Ping in flight"])
+    @in_no_time
+    async def test_no_timer(
+        self, after: float, end: Callable[[FakeServer, Puppet], object]
+    ) -> None:
+        server, app = await accepted(**TIMES)
+        ping = asyncio.ensure_future(outcome(app.keepalive.ping()))
+        await asyncio.sleep(after)
+        end(server, app)
+        await ticks()
+        assert fake_loop().timers() == []
+        assert ping.done()
+
+    @in_no_time
+    async def test_no_timer_after_a_failure(self) -> None:
+        _, app = await accepted(**TIMES)
+        await app.receive()
+        assert fake_loop().timers() == []
+
+    @pytest.mark.parametrize("fails", [False, True])
+    @in_no_time
+    async def test_no_reference(self, fails: bool) -> None:
+        server, app = await accepted(**TIMES)
+        server.text("unread")
+        await asyncio.sleep(40 if fails else 25)
+        connection = weakref.ref(app.receive.__self__)
+        keepalive = weakref.ref(app.keepalive)
+        scope = weakref.ref(server)
+        app.returns()
+        await server.task
+        del app, server
+        gc.collect()
+        assert (connection(), keepalive(), scope()) == (None, None, None)
+
+    @in_no_time
+    async def test_nothing_of_manual_pings_that_are_over(self) -> None:
+        def futures() -> int:
+            gc.collect()
+            return sum(isinstance(one, asyncio.Future) for one in gc.get_objects())
+
+        server, app = await accepted(ping_interval=None, ping_timeout=10, pong_after=1)
+        before = futures()
+        for _ in range(10):
+            await app.keepalive.ping()
+        server.pong_after = None
+        for _ in range(10):
+            await outcome(app.keepalive.ping())
+            await outcome(asyncio.wait_for(app.keepalive.ping(), 1))
+        assert futures() < before + 5
+
+    @in_no_time
+    async def test_state_outlives_the_connection_but_does_not_keep_it(self) -> None:
+        server, app = await accepted(**TIMES, pong_after=1)
+        await asyncio.sleep(25)
+        connection = weakref.ref(app.receive.__self__)
+        keepalive = app.keepalive
+        app.returns()
+        await server.task
+        server.on_pong = None
+        for callbacks in server.sent + server.pings:
+            callbacks.clear()
+        gc.disable()  # it is not left to the garbage collector
+        del app, server, callbacks
+        assert connection() is None
+        gc.enable()
+        assert (keepalive.latency, keepalive.ping_interval) == (1, 20)
+        with pytest.raises(ConnectionClosed, match=r"^the connection is not open$"):
+            await keepalive.ping()
+
+    @in_no_time
+    async def test_accept_that_outlives_the_application(self) -> None:
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            accepting.append(asyncio.ensure_future(send({"type": "websocket.accept"})))
+            await ticks()
+
+        accepting: list[asyncio.Future[None]] = []
+        server = FakeServer(KeepaliveMiddleware(app))
+        server.writable.clear()
+        await server.task
+        server.writable.set()
+        await asyncio.wait(accepting)
+        assert fake_loop().timers() == []
+
+    @in_no_time
+    async def test_accepted_twice(self) -> None:
+        """Which a server should refuse, but not every one does."""
+        server, app = await accepted(**TIMES)
+        await app.send({"type": "websocket.accept"})
+        app.returns()
+        await server.task
+        assert fake_loop().timers() == []
+
+    @in_no_time
+    async def test_nothing_is_logged_of_what_is_normal(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        caplog.set_level(logging.INFO, "asgi_keepalive")
+        server, app = await accepted(pong_after=1)
+        await asyncio.sleep(100)
+        await app.close()
+        app.returns()
+        await server.task
+        assert caplog.records == []
