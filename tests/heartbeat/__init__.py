@@ -1,0 +1,1 @@
+"""The heartbeat's rules, one by one, and then against arbitrary events."""
