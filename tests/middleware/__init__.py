@@ -1,0 +1,1 @@
+"""`KeepaliveMiddleware` among applications, frameworks, and others of its kind."""
