@@ -1,0 +1,1 @@
+"""Observers: what they are told, when, and that they harm nothing."""

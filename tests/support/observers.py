@@ -1,0 +1,72 @@
+"""An observer that takes notes, and connections that are observed, or live without a server."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from asgi_keepalive import Keepalive, KeepaliveMiddleware, Observer, Verdict
+from asgi_keepalive.extension import Scope
+from asgi_keepalive.observers.live import LiveConnection, LiveConnections
+from asgi_keepalive.settings import Settings
+
+from .connection import TIMES
+from .fake_loop import FakeServer, Puppet, elapsed, ticks
+
+
+class Notes:
+    """Observes connections: `observers=[Notes()]`."""
+
+    def __init__(self) -> None:
+        self.taken: list[tuple[Any, ...]] = []
+        self.scopes: list[Scope] = []
+
+    def __call__(self, scope: Scope) -> Observer:
+        self.scopes.append(scope)
+        return _Notes(self.taken)
+
+
+class _Notes(Observer):
+    def __init__(self, taken: list[tuple[Any, ...]]) -> None:
+        self._taken = taken
+
+    def opened(self) -> None:
+        self._take("opened")
+
+    def pinged(self) -> None:
+        self._take("pinged")
+
+    def ponged(self, latency: float) -> None:
+        self._take("ponged", latency)
+
+    def failed(self, verdict: Verdict) -> None:
+        self._take("failed", verdict)
+
+    def closed(self) -> None:
+        self._take("closed")
+
+    def _take(self, *what: Any) -> None:
+        self._taken.append((elapsed(), *what))
+
+
+async def observed(
+    *observers: Any, pong_after: float | None = 1, **settings: Any
+) -> tuple[FakeServer, Puppet]:
+    app = Puppet()
+    wrapped = KeepaliveMiddleware(app, observers=observers, **{**TIMES, **settings})
+    server = FakeServer(wrapped, pong_after=pong_after)
+    await ticks()
+    return server, app
+
+
+def added(live: LiveConnections, number: int, *latencies: float) -> LiveConnection:
+    """Add a connection by hand."""
+    keepalive = Keepalive(Settings())
+    scope = {"client": ("192.0.2.1", number), "path": "/", "state": {"keepalive": keepalive}}
+    connection = live(scope)
+    connection.opened()
+    for latency in latencies:
+        connection.pinged()
+        keepalive._round_trips.add(latency, time.monotonic())
+        connection.ponged(latency)
+    return connection
