@@ -1,9 +1,9 @@
-"""What changes on daphne alone: a part of the list in `differences`."""
+"""What changes on uvicorn's `websockets`, or daphne, alone: a part of the list."""
 
 from __future__ import annotations
 
 from ...support.client import CLOSE
-from .difference import Difference, close_frame, does
+from .difference import Difference, cleanly, close_frame, does
 from .frames import CONTINUATION, raw
 from .stage import OPENING, Outcome, Play, app, client
 
@@ -37,6 +37,26 @@ BOUNDED = Difference(
         (*OPENING, *[client("messages", 20)] * 3, client("noise", "Close"), app("close", 4000)),
     ),
     _bounded,
+)
+BOUNDED_BYTES = Difference(
+    "bounded bytes",
+    ("websockets",),
+    "pauses reading once 32 messages (`ws_max_queue`) are unread, however large, and resumes at 31",
+    "at 1 MiB, too, and resumes at half; what its client sends behind that is seen once its "
+    "application has received some, or closes",
+    "one client must not fill the memory",
+    Play((*OPENING, client("stream", 65536, 20), client("noise", "Ping"), app("close", 4000))),
+    lambda plain, behind, play: None,  # see `compared`
+)
+FIN_OVER_TLS = Difference(
+    "FIN over TLS",
+    ("websockets",),
+    "over wss closes TCP with what the client has sent unread, which resets it",
+    "reads and discards it, and ends with TLS's close_notify and FIN",
+    "a reset can destroy what the client has not read yet, the Close frame for one",
+    Play((*OPENING, client("stream", 65536, 40), app("return"))),
+    cleanly,
+    scheme="wss",
 )
 UPLOAD = Difference(
     "upload",

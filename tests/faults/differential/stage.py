@@ -22,13 +22,11 @@ from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
-from uvicorn.protocols.websockets.wsproto_impl import WSProtocol
-
 from asgi_keepalive import KeepaliveMiddleware
 
 from ...support.server import Server, all_kernel_sockets, running, wait_until
 from ...support.serving import APPLICATION_FAILED, CANCELLED, Uvicorn, serving
+from .ahead import AHEAD
 from .frames import MAX_SIZE, NOISE
 from .puppet import Note, Part, Puppet
 from .wire import BINARY, PONG, TEXT, Frame, Wire, answering, frame
@@ -149,7 +147,7 @@ class Stage:
 
     Args:
         kind: "behind" the middleware, "plain", or plain but reading "ahead" of the application
-            without bound.
+            as far as behind the middleware, or further.
         tls: What clients trust, over wss.
     """
 
@@ -510,28 +508,6 @@ def is_daphne(server: Server) -> bool:
     return type(server).__name__ == "Daphne"
 
 
-def reading_ahead(base: Any) -> Any:
-    """Return one of uvicorn's protocols that never pauses reading: it thinks that it has."""
-
-    class ReadingAhead(base):  # type: ignore[misc]
-        @property
-        def read_paused(self) -> bool:
-            return True
-
-        @read_paused.setter
-        def read_paused(self, value: bool) -> None:
-            pass
-
-    return ReadingAhead
-
-
-AHEAD = {
-    "websockets-sansio": reading_ahead(WebSocketsSansIOProtocol),
-    "wsproto": reading_ahead(WSProtocol),
-}
-"""The protocols that have no setting for that."""
-
-
 @contextmanager
 def staged(
     kind: str,
@@ -561,7 +537,7 @@ def staged(
     elif ws != "daphne":
         config |= {"ws_max_size": MAX_SIZE, "ws_max_queue": MAX_QUEUE, "ws_ping_interval": None}
     if kind == "ahead":
-        config |= {} if ws == "daphne" else {"ws_max_queue": None}
+        config |= {} if ws in {"daphne", "websockets"} else {"ws_max_queue": None}
         protocol = AHEAD.get(ws, ws)
     if certificate is not None:
         config["ssl_certfile"] = str(certificate)
