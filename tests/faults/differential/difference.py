@@ -30,7 +30,7 @@ class Difference(NamedTuple):
         play: Shows it.
         correct: Makes of a plain outcome what is expected behind the middleware.
         scheme: Whether it takes TLS to show it.
-        settings: Of the middleware, if it takes others to show it.
+        settings: Of the middleware, if it takes others to show it, see `staged`.
     """
 
     name: str

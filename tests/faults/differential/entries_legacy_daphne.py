@@ -64,7 +64,11 @@ UPLOAD = Difference(
     "keeps a client that answers no Ping as long as it sends whole messages or fragments",
     "fails it with 1011",
     "only a Pong tells that the client still reads, and how soon",
-    Play((*OPENING, app("listen"), client("noise", "half a message"), *[MORE] * 15), pause=0.1),
+    Play(
+        (*OPENING, app("listen"), client("noise", "half a message"), *[MORE] * 22),
+        pause=0.1,
+        patience=0.1,
+    ),
     _upload,
-    settings={"ping_interval": 0.2, "ping_timeout": 0.5},
+    settings={"ping_interval": 0.3, "ping_timeout": 1.7, "own_pings": True},
 )

@@ -217,9 +217,14 @@ class Stage:
             self.server.run(gc.collect)
 
     def _look(self) -> None:
-        """Let daphne look after applications that have ended; by itself it does so each second."""
+        """Let daphne look after ended applications and its Pings; by itself it does so each second.
+
+        The latter even each other second only.
+        """
         assert self._daphne is not None
         type(self._daphne).application_checker(self._daphne)
+        for protocol in list(self._daphne.connections):
+            protocol.check_timeouts()
 
     def holds(self, port: int) -> bool:
         """Whether the process has a descriptor of a client's connection."""
@@ -518,9 +523,10 @@ def staged(
     *,
     ping_interval: float = 0.01,
     ping_timeout: float = 30,
+    own_pings: bool = False,
     application: Any = None,
 ) -> Iterator[Stage]:
-    """Run a server of that kind, see `Stage`."""
+    """Run a server of that kind, see `Stage`, with Pings of its own, too, if asked for."""
     puppet = Puppet()
     application = application or puppet
     config: dict[str, Any] = {}
@@ -532,6 +538,8 @@ def staged(
             close_timeout=CLOSE_TIMEOUT,
         )
     protocol: Any = ws
+    if own_pings and kind != "behind":
+        config |= {"ws_ping_interval": ping_interval, "ws_ping_timeout": ping_timeout}
     if ws == "hypercorn":
         config |= {"websocket_max_message_size": MAX_SIZE, "graceful_timeout": AT_ONCE / 3}
     elif ws != "daphne":
