@@ -54,8 +54,11 @@ def _sooner(plain: Outcome, behind: Outcome, play: Play) -> None:
     if does(play, "client", "messages", "stream"):
         _take_over_leaving(plain, behind)
         _take_over_closes(plain, behind)
-    if plain.end is None and _ended_unseen(behind, play):
-        plain.end = behind.end
+    if _ended_unseen(behind, play):
+        if plain.end is None:
+            plain.end = behind.end
+        elif does(play, "client", "cut"):
+            _take_over_tls_end(plain, behind)
     hidden = client("noise", "Close") in play.moves and behind.freed == "at once"
     if plain.freed != "never" and not (hidden and plain.freed == "by close_timeout"):
         return
@@ -68,7 +71,11 @@ def _sooner(plain: Outcome, behind: Outcome, play: Play) -> None:
 
 def _ended_unseen(behind: Outcome, play: Play) -> bool:
     """Whether a close came to its end behind what a plain server does not see."""
-    closes = [told for told in behind.told if told[:2] == ("close", None)]
+    closes = [
+        told
+        for told in behind.told
+        if told[:2] == ("close", None) or (told[0] == "left" and isinstance(told[2], int))
+    ]
     unread = does(play, "client", "messages", "stream", "FIN", "cut")
     ends = behind.end is not None and behind.end[0] in CLEANLY
     return bool(closes) and unread and ends
@@ -129,11 +136,20 @@ def _code(plain: Outcome, behind: Outcome, play: Play) -> None:
 def _again(plain: Outcome, behind: Outcome, play: Play) -> None:
     ends = disconnects(plain)
     if ends:
+        _receive_as_often(plain, behind, play, ends[0] + 1)
         for number, (_, result, _) in enumerate(plain.told):
             repeats = behind.told[number : number + 1]
             if number > ends[0] and result == "waits" and repeats and is_disconnect(repeats[0][1]):
                 again = dict(plain.told[ends[0]][1])
                 plain.told[number] = "receive", again, repeats[0][2]
+
+
+def _receive_as_often(plain: Outcome, behind: Outcome, play: Play, since: int) -> None:
+    """Expect an application to receive in later moves, too, though its first `receive` waits."""
+    asks = [n for n, move in enumerate(play.moves) if move in {app("receive"), app("listen")}]
+    its = [told for told in behind.told[since:] if is_disconnect(told[1]) and told[2] in asks]
+    if [told[:2] for told in plain.told[since : since + 1]] == [("receive", "waits")]:
+        plain.told[since:since] = [("receive", "waits", told[2]) for told in its[1:]]
 
 
 def _raises(plain: Outcome, behind: Outcome, play: Play) -> None:
