@@ -3,14 +3,13 @@
 from .exceptions import (
     ConnectionClosed,
     KeepaliveError,
-    KeepaliveTimeout,
     KeepaliveUnsupported,
     PingTimeout,
 )
 from .latency import Statistics
 from .middleware import KeepaliveMiddleware
 from .observers import Observer
-from .state import Keepalive, get_keepalive
+from .state import Keepalive, KeepaliveTimeout, get_keepalive
 from .verdict import Verdict
 
 __all__ = [

@@ -1,165 +1,332 @@
-"""One WebSocket connection: what the application sees of it, and how it is failed.
+"""One WebSocket connection: its state, its Pings, and how it is failed.
 
-It stands between the application and the server's `receive` and `send`. It speaks to the server
-only through the `websocket.ping` extension; its Pings are those of `Pinging`.
+`Heartbeat` says when a Ping is due and which Pong answers it. A connection does what it says,
+through the `websocket.ping` extension of its server. Its application calls `Calls`, which asks
+here for the state.
 
-A failure is final: from that instant `send` raises, and `receive`, once the server has nothing
-more that had arrived, returns the same disconnect for ever.
+    CONNECTING --accepted--> OPEN --timed out--> FAILED
+        |                     |  \\--refused--> UNKEPT
+        \\------ closing ------+------------------/-----> CLOSED
+
+The table below has all transitions. A step that a state does not know changes nothing.
 """
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
+import logging
+import os
 import time
+from collections.abc import Callable, Mapping
+from enum import Enum
 
-from . import report
-from .exceptions import KeepaliveTimeout
-from .extension import Event, Server, Traffic
-from .heartbeat import Ping
-from .observers import Factory
-from .pinging import MISTAKES, Pinging
-from .report import logger
+from . import log
+from .exceptions import KeepaliveUnsupported
+from .extension import Scope, Server
+from .heartbeat import Command, Expire, Heartbeat, Ping, SendPing
+from .levels import RAISED, Levels
+from .log import logger
+from .manual import ManualPings
+from .observers import Factory, Observers
 from .settings import Settings
-from .stepping import Released, Suspended, call, poll
+from .state import Keepalive, with_keepalive
+from .stepping import Suspended
+from .timer import Timer
 from .verdict import judge
 
 CODE = 1011
 REASON = "keepalive ping timeout"
 
 
-class Connection(Pinging):
-    """One connection, as its application sees it.
+class State(Enum):
+    """The state of a connection, and what it means."""
+
+    CONNECTING = "not accepted yet"
+    OPEN = "kept alive"
+    UNKEPT = "open, but its Pings are refused"
+    CLOSED = "closing or lost"
+    FAILED = "failed, as a Pong was overdue"
+
+
+class Step(Enum):
+    """An event that may change the state."""
+
+    ACCEPTED = "accepted"
+    REFUSED = "refused"
+    TIMED_OUT = "timed out"
+    CLOSING = "closing"
+
+
+TRANSITIONS: Mapping[State, Mapping[Step, State]] = {
+    State.CONNECTING: {Step.ACCEPTED: State.OPEN, Step.CLOSING: State.CLOSED},
+    State.OPEN: {
+        Step.REFUSED: State.UNKEPT,
+        Step.TIMED_OUT: State.FAILED,
+        Step.CLOSING: State.CLOSED,
+    },
+    State.UNKEPT: {Step.CLOSING: State.CLOSED},
+    # The end may be told more than once: by the server, by a call, at the application's return.
+    State.CLOSED: {Step.CLOSING: State.CLOSED},
+    State.FAILED: {Step.CLOSING: State.FAILED},
+}
+
+OPEN, FAILED = State.OPEN, State.FAILED
+
+
+class Connection:
+    """One connection that is kept alive.
 
     Args:
-        server: What speaks the extension.
+        server: The server's side; it is taken over.
+        scope: The server's ASGI scope.
         settings: The settings to begin with.
-        factories: What observes it.
+        factories: The observers.
+
+    Attributes:
+        keepalive: What the application reads.
+        scope: The application's ASGI scope.
+        state: Changes as `TRANSITIONS` says.
+        timer: Wakes the heartbeat.
+        waiting: The application's calls that are blocked in the server.
+
+    Raises:
+        Exception: The server refuses to be taken over.
     """
 
-    __slots__ = ("_calls", "_drained", "timed_out")
+    __slots__ = (
+        "__weakref__",
+        "_factories",
+        "_heartbeat",
+        "_levels",
+        "_manual",
+        "_observers",
+        "_was_refused",
+        "keepalive",
+        "scope",
+        "state",
+        "timer",
+        "waiting",
+    )
 
     def __init__(
-        self, server: Server, settings: Settings, factories: tuple[Factory, ...] = ()
+        self, server: Server, scope: Scope, settings: Settings, factories: tuple[Factory, ...] = ()
     ) -> None:
-        super().__init__(server, settings, factories)
-        self.timed_out = False
-        self._calls: list[Suspended] = []  # blocked in the server
-        self._drained = False  # after a failure: the server has nothing more to receive
+        self.state = State.CONNECTING
+        self.timer = Timer()
+        self.waiting: list[Suspended] = []
+        self._factories = factories
+        self._heartbeat = Heartbeat(settings)
+        self._manual = ManualPings()
+        self._observers: Observers | None = None
+        self._was_refused = False  # the last keepalive Ping
+        self._levels = Levels(server)
+        self.keepalive = Keepalive(settings, self, self._heartbeat.round_trips)
+        self.scope = with_keepalive(scope, self.keepalive)
+        self._levels.log_missing(logger, str(self))
+        self._levels.bound_closing(settings.close_timeout)
+        self._levels.take_over(self.on_pong, self.on_closing, self.on_read_paused)
 
-    # What the application calls.
+    def __str__(self) -> str:
+        return log.name(self.scope)
 
-    async def receive(self) -> Event:
-        """ASGI's `receive`; after a failure it never blocks."""
-        watch = self._watch
-        if time.monotonic() > (self._turn_due if watch is None else watch.turn_due):
-            await self._turn()
-        if self.timed_out:
-            return self._receive_what_is_left()
+    # The application and the middleware call these, through `Keepalive`.
+
+    async def ping(self) -> float:
+        """Send a manual Ping, see `Keepalive.ping`."""
+        await self.timer.turn_if_due()
+        if self.state is not OPEN:
+            raise self.keepalive._closed_error()
+        ping = self._heartbeat.ping(_payload(), time.monotonic())
+        answer = self._manual.expect(ping)
         try:
-            receiving = self._server.receive()
-            event: Event = await (
-                receiving if self._server.ends_calls else call(receiving, self._calls)
-            )
-        except Exception:
-            if not self.timed_out:
-                raise
-            return self._disconnect()
-        if event["type"] == "websocket.disconnect":
-            if self.timed_out:
-                return self._disconnect()
-            self._stop()
-        return event
+            self._write(ping)
+            self._set_timer()
+            return await answer
+        finally:
+            del answer  # it holds the error whose traceback holds this frame
+            self._manual.forget(ping)
+            self._heartbeat.give_up(ping)
 
-    async def send(self, event: Event) -> None:
-        """ASGI's `send`; after a failure it raises `KeepaliveTimeout`."""
-        if self._watch is None:
-            await self._turn_if_due()
-        if self.timed_out:
-            raise KeepaliveTimeout(self.keepalive)
-        kind = event.get("type")
-        if kind == "websocket.accept":
-            sending = self._server.send({**event, **self._accept_extra()})
-        elif kind == "websocket.close":
-            self._stop()
-            sending = self._server.send(event)
-        else:
-            sending = self._server.send_other(event)
-        try:
-            await (sending if self._server.ends_calls else call(sending, self._calls))
-        except asyncio.CancelledError:
-            if kind == "websocket.accept":
-                self._start()  # the server accepts all the same
-            raise
-        except Released:
-            raise KeepaliveTimeout(self.keepalive) from None
-        except Exception as error:
-            if not self.timed_out:
-                await self._turn_if_due()
-                raise
-            raise KeepaliveTimeout(self.keepalive) from error
-        watch = self._watch
-        # Not before the event is on its way: another one might overtake it.
-        if watch is not None and time.monotonic() > watch.turn_due:
-            await self._turn()
-        elif self._server.is_closing():
-            await asyncio.sleep(0)  # for the event loop to tell so
-        if self.timed_out:
-            raise KeepaliveTimeout(self.keepalive)
-        if kind == "websocket.accept":
-            self._start()
+    def configure(self, settings: Settings) -> None:
+        """Use other settings for the rest of the connection."""
+        self._heartbeat.configure(settings)
+        self._levels.bound_closing(settings.close_timeout)
+        self._set_timer()
 
-    # What the middleware calls.
+    def observe(self, factories: tuple[Factory, ...]) -> None:
+        """Let others observe the connection, too."""
+        new = tuple(one for one in factories if one not in self._factories)
+        self._factories += new
+        if self.state in (State.OPEN, State.UNKEPT):
+            self._join(new)
 
-    def end(self) -> None:
+    @property
+    def awaited_since(self) -> float | None:
+        """The time at which the first unanswered Ping was written; `None` if there is none."""
+        return self._heartbeat.awaited_since
+
+    # The application's calls, its return, and the server tell of these.
+
+    def on_accepted(self) -> None:
+        """The application has accepted the connection: begin with the heartbeat."""
+        if not self._go(Step.ACCEPTED):
+            return
+        self._heartbeat.open(time.monotonic())
+        self.timer.start(self._on_timer)
+        self._join(self._factories)
+        self._set_timer()
+
+    def on_closing(self) -> None:
+        """The connection begins to close, or is lost, or its application has returned."""
+        self._go(Step.CLOSING)
+        self._end_heartbeat(self.keepalive._closed_error)
+        observers, self._observers = self._observers, None
+        if observers is not None:
+            observers.closed()
+
+    def on_returned(self) -> None:
         """The application has returned: leave nothing behind."""
-        self._stop()
-        self._tick = None
+        self.on_closing()
         self.keepalive._link = None
 
-    # Calls into the server.
+    def on_pong(self, payload: bytes, now: float) -> None:
+        """A Pong frame has come."""
+        acknowledged = self._heartbeat.pong(payload, now)
+        if not acknowledged:
+            return
+        if self._manual:
+            self._manual.acknowledge(acknowledged, now)
+        self._set_timer()
+        if logger.isEnabledFor(logging.DEBUG):
+            logger.debug("%s: Pong %s", str(self), payload.hex())
+        if self._observers is not None:
+            latency = self._heartbeat.round_trips.latency
+            assert latency is not None  # it is that of this Pong
+            self._observers.ponged(latency)
 
-    def _receive_what_is_left(self) -> Event:
-        """Return what the server has ready; once it has nothing more, the disconnect."""
-        if not self._drained:
-            with contextlib.suppress(Exception):  # NotReady, or the server's own
-                event: Event = poll(self._server.receive())
-                if event["type"] != "websocket.disconnect":
-                    return event
-        return self._disconnect()
+    def on_read_paused(self, paused: bool, now: float) -> None:
+        """The server has stopped reading, as the application is behind, or goes on."""
+        self._heartbeat.read_paused(paused, now)
+        self._set_timer()
 
-    def _disconnect(self) -> Event:
-        self._drained = True
-        return {"type": "websocket.disconnect", "code": CODE, "reason": REASON}
+    def _go(self, step: Step) -> bool:
+        """Take a step; return whether this state knows it, as nothing changes otherwise."""
+        known = TRANSITIONS[self.state]
+        if step not in known:
+            logger.debug(
+                "%s: %s, though the connection is %s; expected: %s",
+                str(self),
+                step.value,
+                self.state.value,
+                ", ".join(one.value for one in known),
+            )
+            return False
+        self.state = known[step]
+        return True
 
-    # What the heartbeat calls.
+    def _join(self, factories: tuple[Factory, ...]) -> None:
+        for factory in factories:
+            self._observers = self._observers or Observers()
+            self._observers.join(factory, self.scope)
+
+    def _end_heartbeat(self, error: Callable[[], Exception]) -> None:
+        """Send nothing, expect nothing, and time nothing any more."""
+        self._heartbeat.close()
+        self.timer.stop()
+        self._manual.end(error)
+
+    # The timer calls this.
+
+    def _on_timer(self) -> None:
+        now = time.monotonic()
+        stall = self.timer.fired(now)
+        try:
+            for command in self._heartbeat.tick(now, _payload(), stall):
+                self._carry_out(command, now)
+        finally:  # a heartbeat that is open goes on, whatever has been raised
+            self._set_timer()
+
+    def _set_timer(self) -> None:
+        # Wake when the next Ping may be due, rather than at a deadline. The Pong most often comes
+        # before, and then the timer need not be set anew.
+        heartbeat = self._heartbeat
+        self.timer.set(heartbeat.wake_at, heartbeat.next_ping_at)
+
+    def _carry_out(self, command: Command, now: float) -> None:
+        if isinstance(command, SendPing):
+            try:
+                self._write(command.ping)
+                self._was_refused = False
+            except KeepaliveUnsupported as refusal:
+                self._on_refusal(refusal)
+        elif isinstance(command, Expire):
+            self._manual.expire(command.ping, now)
+        else:
+            self._fail(command.ping, now)
+
+    def _write(self, ping: Ping) -> None:
+        """Write a Ping.
+
+        Raises:
+            KeepaliveUnsupported: The server has refused it.
+        """
+        try:
+            self._levels.ping(ping.payload)
+        except OSError:
+            self.on_closing()
+        except RAISED as error:
+            self._heartbeat.refused(ping, time.monotonic())
+            raise KeepaliveUnsupported("the server has refused the Ping") from error
+        if self.state is not OPEN:  # it is closing, perhaps as this Ping told
+            return
+        self._heartbeat.written(ping, time.monotonic())
+        if logger.isEnabledFor(logging.DEBUG):
+            logger.debug("%s: Ping %s", str(self), ping.payload.hex())
+        if self._observers is not None:
+            self._observers.pinged()
+
+    def _on_refusal(self, refusal: KeepaliveUnsupported) -> None:
+        """Warn of a refusal, which may be an accident; end the heartbeat after two in a row."""
+        if self._was_refused and self._go(Step.REFUSED):
+            self.keepalive._supported = False
+            self._end_heartbeat(lambda: KeepaliveUnsupported(*refusal.args))
+            return
+        self._was_refused = True
+        logger.warning(
+            "%s: a Ping was refused; if the next is, too, keepalive is off for this connection",
+            str(self),
+            exc_info=refusal.__cause__,
+        )
+
+    # Failing the connection (RFC 6455 7.1.7).
 
     def _fail(self, ping: Ping, now: float) -> None:
-        """Fail the connection (RFC 6455 7.1.7) and release the application at once."""
-        traffic: Traffic = {}
-        with contextlib.suppress(*MISTAKES):  # it is evidence of a failure, no reason for none
-            traffic = self._server.traffic()
+        """Fail the connection and release the application at once."""
         verdict = judge(
-            traffic,
+            self._levels.traffic(),
             waited=now - ping.sent_at,
             timeout=ping.timeout,
             paused=self._heartbeat.paused(ping, now),
-            stalled=ping.put_off,
+            stalled=ping.postponed,
         )
         try:
-            self._server.fail(CODE, REASON, self.keepalive.close_timeout)
+            self._levels.fail(CODE, REASON, self.keepalive.close_timeout)
         except OSError:  # it is closing for another reason, which the server tells
-            self._stop()
+            self.on_closing()
             return
-        except MISTAKES:
+        except RAISED:
             logger.exception("%s: the server cannot fail the connection", str(self))
-        self.timed_out = True
+        self._go(Step.TIMED_OUT)
         self.keepalive._verdict = verdict
         observers, self._observers = self._observers, None
-        self._stop()
-        for waiting in self._calls:
-            waiting.release()
-        report.timed_out(self.scope, verdict, self.keepalive.latency)
+        self._end_heartbeat(self.keepalive._closed_error)
+        for call in self.waiting:
+            call.release()
+        log.timed_out(self.scope, verdict, self.keepalive.latency)
         if observers is not None:
             observers.failed(verdict)
             observers.closed()
+
+
+def _payload() -> bytes:
+    # Peers see it. From 624 numbers of `random` they could compute what an application draws next.
+    return os.urandom(4)

@@ -1,13 +1,13 @@
-"""The `websocket.ping` extension of ASGI: its name and its events.
+"""The `websocket.ping` extension of ASGI: its name, its functions and their callbacks.
 
-`docs/extension.md` specifies it. What a middleware sends through it are ordinary ASGI events
-with a few more keys; their values are Python objects, so it serves a server in the same process.
+`docs/extension.md` specifies it. A server puts plain functions into the scope. They are called on
+the event loop's thread and never suspend. No ASGI event changes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any, Literal, NamedTuple, NotRequired, Protocol, TypedDict
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from typing import Any, NamedTuple, Protocol, TypedDict
 
 EXTENSION = "websocket.ping"
 """The key in `scope["extensions"]`."""
@@ -21,22 +21,28 @@ Application = Callable[[Any, Any, Any], Awaitable[Any]]
 
 
 class OnPong(Protocol):
-    """Called for each Pong frame as it is parsed, and with `None` once none can come any more."""
+    """The server calls it for each Pong frame as it is parsed, with `time.monotonic()`."""
 
-    def __call__(self, payload: bytes | None, time: float, /) -> None: ...
+    def __call__(self, payload: bytes, time: float, /) -> None: ...
+
+
+class OnClosing(Protocol):
+    """The server calls it once, when the connection begins to close or is lost."""
+
+    def __call__(self) -> None: ...
 
 
 class OnReadPaused(Protocol):
-    """Called when the server stops reading because too much is unread, and when it goes on."""
+    """The server calls it when it stops reading, as too much is unread, and when it goes on."""
 
     def __call__(self, paused: bool, time: float, /) -> None: ...
 
 
 class Traffic(TypedDict, total=False):
-    """How things stand between a server and a peer; `None`, or nothing, where it cannot tell.
+    """The traffic between a server and a peer; each value is optional, or `None` if unknown.
 
     Attributes:
-        unsent: How many written bytes cannot leave, as the peer or the network has no room.
+        unsent: So many written bytes cannot leave, as the peer or the network has no room.
         quiet: Seconds since anything came from the peer.
     """
 
@@ -44,39 +50,40 @@ class Traffic(TypedDict, total=False):
     quiet: float | None
 
 
-class PingEvent(TypedDict):
-    """Write a Ping frame."""
+class Extension(TypedDict, total=False):
+    """The functions of `scope["extensions"]["websocket.ping"]`, by level.
 
-    type: Literal["websocket.ping"]
-    bytes: bytes
-    on_pong: OnPong
-
-
-class AcceptExtra(TypedDict, total=False):
-    """What `websocket.accept` may carry besides the keys of the ASGI specification.
-
-    `on_pong` comes with each Ping, too, for servers that do not know it here.
+    Attributes:
+        take_over: Level 1: begins the use of the extension, and ends the server's own keepalive.
+        ping: Level 1: writes a Ping frame.
+        fail: Level 2: fails the connection (RFC 6455 7.1.7) with code, reason and timeout.
+        read_ahead: Level 3: lets the server read ahead of the application.
+        bound_closing: Level 4: bounds every ending of the connection, in seconds.
+        traffic: Level 5: tells how things stand between the server and the peer.
     """
 
-    keepalive: bool
-    close_timeout: float
-    on_pong: OnPong
-    on_read_paused: OnReadPaused
+    take_over: Callable[[OnPong, OnClosing], None]
+    ping: Callable[[bytes], None]
+    fail: Callable[[int, str, float], None]
+    read_ahead: Callable[[OnReadPaused], None]
+    bound_closing: Callable[[float], None]
+    traffic: Callable[[], Traffic]
 
 
-class FailEvent(TypedDict):
-    """Fail the connection (RFC 6455 7.1.7): a `websocket.close` with a timeout."""
-
-    type: Literal["websocket.close"]
-    code: int
-    reason: NotRequired[str]
-    timeout: float
+def declared(scope: Scope) -> Mapping[str, Any] | None:
+    """Return the functions that a server has declared, or `None` if level 1 is not there."""
+    functions = (scope.get("extensions") or {}).get(EXTENSION)
+    if not isinstance(functions, Mapping):
+        return None
+    if not all(callable(functions.get(name)) for name in ("take_over", "ping")):
+        return None
+    return functions
 
 
 class Disconnected(ConnectionError):
-    """What `send` raises when the peer has gone, on servers whose own drops the event in silence.
+    """`send` raises this when the peer has gone, where a server's own drops the event in silence.
 
-    It is no news that it leaves an application: uvicorn is as quiet about its own.
+    One that leaves an application is not logged, as uvicorn does not log its own.
     """
 
     def __init__(self) -> None:
@@ -84,27 +91,23 @@ class Disconnected(ConnectionError):
 
 
 class Server(NamedTuple):
-    """What a connection calls on its server's side, in whichever way that speaks the extension.
+    """The server's side of one connection.
 
     Attributes:
-        receive: ASGI's.
-        send: ASGI's, which understands the extension's keys of accept and close.
-        send_other: ASGI's, for the application's other events. They go the way that the
-            middleware was given, so that whatever stands there keeps seeing them.
-        ping: The extension's *Ping*, with its payload.
-        fail: The extension's *Fail*, with code, reason and timeout.
-        traffic: The extension's *Traffic*.
-        ends_calls: Whether `fail` ends every `receive`, and every `send` of the application, that
-            is waiting or comes later.
-        is_closing: Whether nothing can be written any more, where that may be known before it is
-            told.
+        receive: The `receive` of ASGI.
+        send: The `send` of ASGI, for all events but messages.
+        extension: The functions of the extension.
+        send_message: The `send` that the middleware was given, for messages: whatever wraps the
+            server's own sees them.
+        releases_calls: Whether `fail` ends every `receive`, and every `send` of the application,
+            that is waiting or comes later.
+        is_closing: Tells whether nothing can be written any more; it may know before `on_closing`
+            is called.
     """
 
     receive: Receive
     send: Send
-    send_other: Send
-    ping: Callable[[bytes, OnPong], None]
-    fail: Callable[[int, str, float], None]
-    traffic: Callable[[], Traffic]
-    ends_calls: bool = False
+    extension: Mapping[str, Any]
+    send_message: Send
+    releases_calls: bool = False
     is_closing: Callable[[], bool] = bool

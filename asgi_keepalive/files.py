@@ -32,7 +32,7 @@ PROTECTION = (
 
 
 class File(NamedTuple):
-    """What is served, with its entity tag (RFC 9110 8.8.3)."""
+    """A file to serve, with its entity tag (RFC 9110 8.8.3)."""
 
     body: bytes
     tag: bytes
@@ -43,8 +43,8 @@ class Files:
     """An ASGI application that serves files of a package by their names.
 
     Args:
-        package: Its full name.
-        names: Of the files in it.
+        package: The full name of the package.
+        names: The names of the files in it.
     """
 
     def __init__(self, package: str, *names: str) -> None:
@@ -61,7 +61,7 @@ class Files:
         return loaded
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer GET and HEAD; with 304 if the client has it."""
+        """Answer GET and HEAD, with 304 if the client has the file."""
         if await refused(scope, receive, send):
             return
         file = self._files.get(path(scope))
@@ -93,12 +93,12 @@ def path(scope: Scope) -> str:
 
 
 def _mounts(root_path: str) -> Iterator[str]:
-    """Yield what a path may begin with, the longest first.
+    """Yield the prefixes that a path may have, the longest first.
 
-    By the specification that is the whole of `root_path`. Where a proxy has taken off what stands
-    before the application it is the end of it, the mounts in the application; and nothing where
-    those take off their own, as in Litestar and in older versions of Starlette. A slash that ends
-    one may be the one that the path goes on with.
+    By the specification the prefix is the whole of `root_path`. A proxy may have taken off its own
+    part, and then the prefix is the end of `root_path`: the mounts in the application. In Litestar
+    and in older versions of Starlette mounts take off their own part, too, and there is no prefix.
+    The slash at the end of a prefix may be the one with which the path goes on.
     """
     for whole in root_path, root_path.replace("//", "/").rstrip("/"):
         yield whole
@@ -107,9 +107,9 @@ def _mounts(root_path: str) -> Iterator[str]:
 
 
 async def refused(scope: Scope, receive: Receive, send: Send) -> bool:
-    """Refuse what is neither GET nor HEAD, and a WebSocket; return whether nothing is left to do.
+    """Answer a scope that asks for no file; return whether it was such a scope.
 
-    A server that starts and ends is told that this is ready for it.
+    A WebSocket, and a method other than GET and HEAD, are refused. A lifespan is taken part in.
 
     Raises:
         ValueError: The scope is of a type that ASGI does not know.
@@ -150,7 +150,7 @@ async def respond(
 
 
 def _has(scope: Scope, tag: bytes) -> bool:
-    """Whether the client says that it has what the tag stands for (RFC 9110 13.1.2)."""
+    """Whether the client says that it has the file with this tag (RFC 9110 13.1.2)."""
     for name, value in scope["headers"]:
         if name == b"if-none-match":
             tags = [one.strip().removeprefix(b"W/") for one in value.split(b",")]

@@ -1,4 +1,4 @@
-"""When to ping, which Pong answers what, and when the peer is dead.
+"""The heartbeat decides when to ping, which Pong answers what, and when the peer is dead.
 
 This is the whole of the timing, without I/O: `now` (monotonic seconds) and the payload for the
 next Ping come in as arguments, commands come out. Its rules:
@@ -11,10 +11,10 @@ next Ping come in as arguments, commands come out. Its rules:
 3. A keepalive Ping still in flight `ping_timeout` seconds after it was written fails the
    connection. A manual Ping, one that the application asked for, only expires.
 4. A stalled event loop is not the peer's fault. A deadline that passes while the loop is still
-   catching up with what piled up during a stall is put off, once, by as long as that took.
-5. Neither is an application that is behind, so that the server does not read. A deadline is put
-   off by as long as reading has been paused since the Ping was written, in all, but by no more
-   than `ping_timeout`: an application may not be behind for ever.
+   catching up with what piled up during a stall is postponed, once, by as long as that took.
+5. An application that is behind, so that the server does not read, is not the peer's fault either.
+   A deadline is postponed by as long as reading has been paused since the Ping was written, in
+   all, but by no more than `ping_timeout`: an application may not be behind for ever.
 
 Everything a peer may do is legal input; nothing it does raises.
 """
@@ -28,10 +28,10 @@ from .latency import RoundTrips
 from .settings import Settings
 
 REMEMBERED = 16
-"""How many unanswered keepalive Pings are remembered while nothing times out."""
+"""So many unanswered keepalive Pings are remembered while nothing times out."""
 
 EARLY = 0.001
-"""How early a Ping may go out, in seconds: some event loops count in whole milliseconds."""
+"""A Ping may go out so many seconds early: some event loops count in whole milliseconds."""
 
 
 @dataclass(slots=True, eq=False)
@@ -41,8 +41,8 @@ class Ping:
     Attributes:
         timeout: How long to wait for its Pong.
         due: When that is over, had reading never been paused.
-        deadline: The same, put off because it has been.
-        put_off: For how long the event loop stood still, if both have been put off by that.
+        deadline: The same, postponed because it has been.
+        postponed: For how long the event loop stood still, if both have been postponed by that.
         paused_before: For how long reading had been paused before it was written.
     """
 
@@ -52,7 +52,7 @@ class Ping:
     timeout: float = inf
     due: float = inf
     deadline: float = inf
-    put_off: float = 0.0
+    postponed: float = 0.0
     paused_before: float = 0.0
 
     def wait_for_ever(self) -> None:
@@ -60,7 +60,7 @@ class Ping:
         self.due = self.deadline = inf
 
     def allow_for(self, paused: float) -> None:
-        """Put the deadline off by as long as reading has been paused, within the bound."""
+        """Postpone the deadline by as long as reading has been paused, within the bound."""
         self.deadline = self.due + min(paused, self.timeout)
 
 
@@ -93,7 +93,6 @@ class Heartbeat:
 
     __slots__ = (
         "_awaited",
-        "_is_closed",
         "_paused",
         "_paused_at",
         "_pinged_at",
@@ -107,7 +106,6 @@ class Heartbeat:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.is_open = False
-        self._is_closed = False  # for good
         self.round_trips = RoundTrips()
         self._pings: list[Ping] = []  # in flight, in the order they were sent
         self._awaited: Ping | None = None  # the keepalive Ping that has a deadline
@@ -115,13 +113,12 @@ class Heartbeat:
         self._paused_at: float | None = None  # since when it is
         self._pinged_at = 0.0  # when the last keepalive Ping was tried, or the connection opened
         self.next_ping_at = inf
-        """When the next keepalive Ping is due, provided that no Pong is awaited by then."""
+        """The next keepalive Ping is due then, provided that no Pong is awaited."""
 
     def open(self, now: float) -> None:
-        """The connection has been accepted; one that has been closed before stays so."""
-        if not self._is_closed:
-            self.is_open = True
-            self._next_ping_from(now)
+        """The connection has been accepted."""
+        self.is_open = True
+        self._next_ping_from(now)
 
     def _next_ping_from(self, now: float) -> None:
         self._pinged_at = now
@@ -131,7 +128,6 @@ class Heartbeat:
     def close(self) -> None:
         """The connection is closing or lost: nothing more will be sent or expected."""
         self.is_open = False
-        self._is_closed = True
         self.next_ping_at = inf
         self._pings.clear()
         self._awaited = None
@@ -150,20 +146,20 @@ class Heartbeat:
 
     @property
     def wake_at(self) -> float:
-        """When to call `tick` next; infinity if never."""
+        """The time at which to call `tick` next; infinity if never."""
         wake_at = self.next_ping_at if self._awaited is None else inf
         for ping in self._pings:
             if ping.deadline < wake_at:
                 wake_at = ping.deadline
         return wake_at
 
-    def tick(self, now: float, payload: bytes, grace: float) -> list[Command]:
+    def tick(self, now: float, payload: bytes, stall: float) -> list[Command]:
         """Say what is to be done at `now`.
 
         Args:
             now: Monotonic seconds.
             payload: For the next Ping, should one be due: random, so that only its Pong matches.
-            grace: By how many seconds to put off a deadline, as the event loop stood still and
+            stall: By how many seconds to postpone a deadline, as the event loop stood still and
                 has not caught up yet; 0 if it has.
         """
         commands: list[Command] = []
@@ -174,9 +170,9 @@ class Heartbeat:
                 ping.allow_for(inf if is_paused else self.paused(ping, now))
             if now < ping.deadline:
                 continue
-            if grace and not ping.put_off:
-                ping.put_off = grace
-                seconds = now - ping.deadline + min(grace, ping.timeout)
+            if stall and not ping.postponed:
+                ping.postponed = stall
+                seconds = now - ping.deadline + min(stall, ping.timeout)
                 ping.due += seconds
                 ping.deadline += seconds
             elif ping.manual:
@@ -186,20 +182,20 @@ class Heartbeat:
                 self.close()
                 return [Fail(ping)]
         if self._awaited is None and now >= self.next_ping_at - EARLY:
-            commands.append(SendPing(self._sent(payload, now, manual=False)))
+            commands.append(SendPing(self._new_ping(payload, now, manual=False)))
         return commands
 
     def ping(self, payload: bytes, now: float) -> Ping:
-        """Take up a manual Ping: write it, then tell `written`, or `refused`."""
-        return self._sent(payload, now, manual=True)
+        """Add a manual Ping: write it, then tell `written`, or `refused`."""
+        return self._new_ping(payload, now, manual=True)
 
     def give_up(self, ping: Ping) -> None:
-        """Nobody waits for the Pong of this manual Ping any more; it still acknowledges."""
+        """Nobody waits for the Pong of this manual Ping any more; it may still come."""
         ping.manual = False
         ping.wait_for_ever()
         self._forget()
 
-    def _sent(self, payload: bytes, now: float, *, manual: bool) -> Ping:
+    def _new_ping(self, payload: bytes, now: float, *, manual: bool) -> Ping:
         ping = Ping(payload, now, manual)
         self._pings.append(ping)
         return ping
@@ -232,6 +228,14 @@ class Heartbeat:
             self._pings.remove(ping)
         if self.is_open and not ping.manual:
             self._next_ping_from(now)
+
+    @property
+    def awaited_since(self) -> float | None:
+        """The time at which the first unanswered Ping was written, or `None`; for any thread."""
+        try:
+            return self._pings[0].sent_at
+        except IndexError:  # another thread must not look twice
+            return None
 
     def read_paused(self, paused: bool, now: float) -> None:
         """The server has stopped reading, as too much is unread, or goes on."""

@@ -35,7 +35,7 @@ class Statistics:
 
 
 class RoundTrips:
-    """Collects what `Statistics` is a snapshot of, in the event loop's thread.
+    """Collects the round trips of one connection, in the event loop's thread.
 
     Attributes:
         latency: The last round trip, in seconds; `None` before the first.
@@ -50,12 +50,6 @@ class RoundTrips:
         # Latency, SRTT, RTTVAR, minimum, maximum, count, when the last one ended. It is one value:
         # a snapshot that another thread takes is of one moment, too.
         self._seen: tuple[float, float, float, float, float, int, float] | None = None
-
-    @property
-    def last_pong_at(self) -> float:
-        """When the last round trip ended; there has been one."""
-        assert self._seen is not None
-        return self._seen[-1]
 
     def add(self, latency: float, now: float) -> None:
         """Take in a round trip that has ended now."""

@@ -9,15 +9,16 @@ from collections.abc import Iterable
 from asgiref.compatibility import double_to_single_callable
 
 from .browser.heartbeats import Heartbeats, take_nonce
+from .calls import Calls
 from .connection import Connection
-from .exceptions import KeepaliveTimeout
-from .extension import EXTENSION, Application, Disconnected, Receive, Scope, Send
+from .extension import Application, Disconnected, Receive, Scope, Send, Server
+from .levels import RAISED
+from .log import logger
 from .observers import Factory, factories
-from .report import logger
-from .servers import extend
+from .servers import find
 from .servers.advice import Advice
 from .settings import Settings
-from .state import KEY, Keepalive, find_keepalive
+from .state import Keepalive, KeepaliveTimeout, find_keepalive, with_keepalive
 
 
 class KeepaliveMiddleware:
@@ -67,7 +68,7 @@ class KeepaliveMiddleware:
         self._warned: set[str] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Run the application; a `KeepaliveTimeout` of this connection that leaves it is over.
+        """Run the application. A `KeepaliveTimeout` of this connection that leaves it ends here.
 
         Raises:
             TypeError: Something else stands in `scope["state"]["keepalive"]`.
@@ -82,24 +83,37 @@ class KeepaliveMiddleware:
             await self.app(scope, receive, send)
             return
         nonce, scope = take_nonce(scope)
-        server = extend(scope, receive, send)
+        server = find(scope, receive, send)
         if isinstance(server, Advice) and _may_be_early():
             await asyncio.sleep(0)
-            server = extend(scope, receive, send)
-        if isinstance(server, Advice):
-            self._warn(server)
+            server = find(scope, receive, send)
+        connection = self._take_over(server, scope)
+        if isinstance(connection, Advice):
+            self._warn(connection)
             keepalive = Keepalive(self.settings)
-            await self._run(_with(scope, keepalive), keepalive, receive, send, nonce)
+            await self._run(with_keepalive(scope, keepalive), keepalive, receive, send, nonce)
             return
-        connection = Connection(server, self.settings, self.observers)
-        connection.scope = scope = _with(scope, connection.keepalive)
+        assert isinstance(server, Server)  # or there would be no connection
+        calls = Calls(server, connection)
         try:
-            await self._run(scope, connection.keepalive, connection.receive, connection.send, nonce)
+            await self._run(
+                connection.scope, connection.keepalive, calls.receive, calls.send, nonce
+            )
         except (KeepaliveTimeout, Disconnected, BaseExceptionGroup) as error:
             if not _is_normal(error, connection.keepalive):
                 raise
         finally:
-            connection.end()
+            connection.on_returned()
+
+    def _take_over(self, server: Server | Advice, scope: Scope) -> Connection | Advice:
+        """Return the connection, or why it cannot be kept alive."""
+        if isinstance(server, Advice):
+            return server
+        try:
+            return Connection(server, scope, self.settings, self.observers)
+        except RAISED as refusal:
+            logger.debug("the server refuses to be taken over", exc_info=refusal)
+            return Advice(f"its websocket.ping extension cannot be used: {refusal!r}")
 
     async def _run(
         self, scope: Scope, keepalive: Keepalive, receive: Receive, send: Send, nonce: str | None
@@ -125,22 +139,11 @@ class KeepaliveMiddleware:
 def _may_be_early() -> bool:
     """Whether the application may have begun before its server had the connection complete.
 
-    So do eager tasks, which a loop's task factory makes.
+    An eager task does, and the task factory of a loop makes such tasks.
     """
     with contextlib.suppress(RuntimeError):  # the loop is none of asyncio's
         return asyncio.get_running_loop().get_task_factory() is not None
     return False
-
-
-def _with(scope: Scope, keepalive: Keepalive) -> Scope:
-    """Return the application's scope: with its `Keepalive`, without the extension."""
-    if scope.get("state") is None:
-        scope = {**scope, "state": {}}
-    scope["state"][KEY] = keepalive
-    if EXTENSION in (scope.get("extensions") or {}):
-        rest = {k: v for k, v in scope["extensions"].items() if k != EXTENSION}
-        scope = {**scope, "extensions": rest}
-    return scope
 
 
 def _is_normal(error: BaseException, keepalive: Keepalive) -> bool:

@@ -1,4 +1,4 @@
-"""What an application finds in `scope["state"]["keepalive"]`."""
+"""The object in `scope["state"]["keepalive"]`, which an application reads."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
-from .exceptions import ConnectionClosed, KeepaliveTimeout, KeepaliveUnsupported
+from .exceptions import ConnectionClosed, KeepaliveError, KeepaliveUnsupported
+from .extension import EXTENSION, Scope
 from .latency import RoundTrips, Statistics
 from .settings import Settings
 from .text import shown
@@ -18,7 +19,7 @@ KEY = "keepalive"
 
 
 UNCHANGED: Any = object()
-"""Stands for a keyword that has not been given."""
+"""It stands for a keyword that has not been given."""
 
 
 class Link(Protocol):
@@ -27,6 +28,9 @@ class Link(Protocol):
     def configure(self, settings: Settings) -> None: ...
     def observe(self, factories: tuple[Any, ...]) -> None: ...
     async def ping(self) -> float: ...
+
+    @property
+    def awaited_since(self) -> float | None: ...
 
 
 class Keepalive:
@@ -59,15 +63,15 @@ class Keepalive:
         self._round_trips = round_trips or RoundTrips()
         self._thread = threading.get_ident()
         self._verdict: Verdict | None = None
-        self._on_configure: Callable[[], None] | None = None  # of what tells a page
+        self._on_configure: Callable[[], None] | None = None  # it tells a page
 
     @property
     def supported(self) -> bool:
         """Whether the server gives access to Ping and Pong frames.
 
         If not, the application runs as it would without the middleware: nothing is sent, nothing
-        times out, and `ping` raises. It turns false when two keepalive Pings in a row are refused,
-        by something before the server that does not know them, say; a warning tells of the first.
+        times out, and `ping` raises. It turns false when the server refuses two keepalive Pings in
+        a row; a warning tells of the first.
         """
         return self._supported
 
@@ -165,7 +169,13 @@ class Keepalive:
                 f"another use {how}, or asgiref.sync.async_to_sync"
             )
 
-    # For the connection and the middleware.
+    # For the connection, the middleware and the list of open connections.
+
+    @property
+    def _awaited_since(self) -> float | None:
+        """The time at which the first unanswered Ping was written; to be read in any thread."""
+        link = self._link
+        return None if link is None else link.awaited_since
 
     def _configure(self, settings: Settings) -> None:
         self._settings = settings
@@ -185,11 +195,45 @@ class Keepalive:
         return ConnectionClosed("the connection is not open")
 
 
+class KeepaliveTimeout(KeepaliveError, ConnectionError):
+    """The connection has been failed because its peer did not answer a Ping in time.
+
+    The application's `send` and `Keepalive.ping` raise it, from the instant of failure and for
+    ever after. It is an `OSError`, as ASGI asks of `send` on a closed connection, and not a
+    `TimeoutError`, which code around `asyncio.wait_for` would take for its own.
+
+    Attributes:
+        keepalive: The object in `scope["state"]["keepalive"]` of the failed connection.
+    """
+
+    def __init__(self, keepalive: Keepalive) -> None:
+        super().__init__(f"keepalive ping timeout, {keepalive.verdict}")
+        self.keepalive = keepalive
+
+    @property
+    def verdict(self) -> Verdict:
+        """Why the connection has been failed, with the evidence."""
+        verdict = self.keepalive.verdict
+        assert verdict is not None  # it is there before anything raises this
+        return verdict
+
+
 class HasScope(Protocol):
     """A framework's connection object: Starlette's `WebSocket`, for one."""
 
     @property
     def scope(self) -> Mapping[str, Any]: ...
+
+
+def with_keepalive(scope: Scope, keepalive: Keepalive) -> Scope:
+    """Return the application's scope: with its `Keepalive`, without the extension."""
+    if scope.get("state") is None:
+        scope = {**scope, "state": {}}
+    scope["state"][KEY] = keepalive
+    if EXTENSION in (scope.get("extensions") or {}):
+        rest = {k: v for k, v in scope["extensions"].items() if k != EXTENSION}
+        scope = {**scope, "extensions": rest}
+    return scope
 
 
 def find_keepalive(scope: Mapping[str, Any]) -> Keepalive | None:

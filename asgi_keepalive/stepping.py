@@ -16,11 +16,11 @@ from types import CoroutineType
 from typing import Any
 
 Steps = Coroutine[Any, None, Any]
-"""What can be stepped with `send(None)`, `throw` and `close`."""
+"""A coroutine that can be stepped with `send(None)`, `throw` and `close`."""
 
 
 BARE_YIELDS = 10
-"""How often a call may let others go first and still count as one that does not wait."""
+"""A call may let others go first so often, and still count as one that does not wait."""
 
 
 class Released(Exception):
@@ -74,21 +74,6 @@ def poll(awaitable: Awaitable[Any]) -> Any:
     except StopIteration as stop:
         return stop.value
     raise NotReady
-
-
-def run_at_once(awaitable: Awaitable[Any], loop: asyncio.AbstractEventLoop) -> None:
-    """Run a call that should not suspend; if it does all the same, finish it in a task."""
-    remaining = steps(awaitable)
-    try:
-        waits_on = remaining.send(None)
-    except StopIteration:
-        return
-    loop.create_task(_finish(Suspended(remaining, waits_on)))
-
-
-async def _finish(call: Suspended) -> None:
-    with contextlib.suppress(OSError):  # the connection has been closed meanwhile
-        await call
 
 
 def _cancel(remaining: Steps) -> None:
@@ -156,7 +141,7 @@ class Suspended:
         except StopIteration as stop:
             return stop.value
         except asyncio.CancelledError:
-            # What has a timeout inside the call cancels the task as well, and takes that back.
+            # A timeout inside the call cancels the task as well, and takes that back.
             if self._released and not (cancelled and _cancellations() > first):
                 raise Released from None
             raise

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 LONGEST = 200
-"""So many characters of it are left."""
+"""A text is cut to so many characters."""
 
 
 def cut(text: str) -> str:

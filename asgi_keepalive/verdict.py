@@ -8,7 +8,7 @@ from typing import Literal
 from .extension import Traffic
 
 TICK = 0.02
-"""By so many seconds `quiet` may be wrong, as operating systems count coarsely."""
+"""`quiet` may be wrong by so many seconds, as operating systems count coarsely."""
 
 Reason = Literal["silent", "frozen", "application behind", "stalled", "unanswered"]
 
@@ -21,8 +21,8 @@ class Verdict:
         reason: The first of these that holds.
 
             - `application behind`: since the Ping was written the server has read for less than
-              `ping_timeout`, as too much was unread. (By as long as it did not read the deadline
-              has been put off, but only by `ping_timeout`; here that was not enough.)
+              `ping_timeout`, as too much was unread. (The deadline has been postponed by as
+              long as it did not read, but only by `ping_timeout`; here that was not enough.)
             - `frozen`: what had been written could not leave, the peer has no room for it.
             - `stalled`: the event loop stood still while the Pong was awaited, and something has
               come from the peer that it may not have got to.
@@ -35,7 +35,7 @@ class Verdict:
         behind: For how long the server did not read since the Ping was written, in all, as too much
             was unread; `None` if it always read.
         stalled: How long the event loop stood still while the Pong was awaited. The deadline has
-            been put off, once, by as long, at most by `ping_timeout`.
+            been postponed, once, by as long, at most by `ping_timeout`.
     """
 
     reason: Reason
@@ -70,7 +70,7 @@ def judge(
     Args:
         traffic: How things stand with the peer.
         waited: How long the Pong was awaited.
-        timeout: How long to wait for a Pong, had nothing put the deadline off.
+        timeout: How long to wait for a Pong, had nothing postponed the deadline.
         paused: For how long reading was paused meanwhile, in all.
         stalled: For how long the event loop stood still meanwhile.
     """

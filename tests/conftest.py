@@ -19,6 +19,7 @@ pytest.register_assert_rewrite("tests.support")
 
 from .support.server import Server, running  # noqa: E402
 from .support.serving import CANCELLED, serving  # noqa: E402
+from .support.tcp import Pair, connection  # noqa: E402
 from .support.timeouts import CLOSE_TIMEOUT, INTERVAL, TIMEOUT  # noqa: E402
 
 PROTOCOLS = ["websockets-sansio", "wsproto", "websockets"]
@@ -71,6 +72,13 @@ class Reports:
 @pytest.fixture
 def reports() -> Reports:
     return Reports()
+
+
+@pytest.fixture
+def pair() -> Iterator[Pair]:
+    """Both ends of a TCP connection."""
+    with connection() as both:
+        yield both
 
 
 @pytest.fixture(scope="session")

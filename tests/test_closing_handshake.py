@@ -11,17 +11,9 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 import pytest
-from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
-from uvicorn.protocols.websockets.wsproto_impl import WSProtocol
-
-from asgi_keepalive import KeepaliveMiddleware
-from asgi_keepalive.servers import turns
-from asgi_keepalive.servers.uvicorn import sansio, wsproto
 
 from .conftest import Reports, Serve
 from .support.client import BINARY, CLOSE, PING, PONG, Client, close_code, frame
-from .support.fake_loop import in_no_time, ticks
-from .test_closing import HANDSHAKE, connected
 
 CODE = 4000
 """The code of the application's Close; daphne lets it have no other than 1000 or from 3000 on."""
@@ -116,45 +108,12 @@ def test_what_had_come_can_be_received_after_an_own_close(serve: Serve, reports:
     app, closes, returns = closing(reports, drains=True)
     server = serve(app, ping_interval=None)
     with Client(server.port).open() as client:
-        client.socket.sendall(frame(BINARY, b"unread") * 40 + frame(PING))
+        client.socket.sendall(frame(BINARY, b"unread") * 30 + frame(PING))
         assert reports.get() == "busy"
         client.expect(PONG)  # so they have come
         server.run(closes.set)
         client.expect(CLOSE)
         client.send(CLOSE, ANSWER)
         server.run(returns.set)
-        told = [reports.get() for _ in range(41)]
-        assert told == ["websocket.receive"] * 40 + ["websocket.disconnect"]
-
-
-@pytest.mark.parametrize(
-    "cls",
-    [
-        WebSocketsSansIOProtocol,
-        WSProtocol,
-        sansio.KeepaliveProtocol,
-        wsproto.KeepaliveProtocol,
-    ],
-)
-@in_no_time
-async def test_reading_goes_on_after_turns(cls: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def app(scope: Any, receive: Any, send: Any) -> None:
-        await receive()
-        await send({"type": "websocket.accept"})
-        await asyncio.sleep(1)
-        await send({"type": "websocket.close"})
-
-    monkeypatch.setattr(turns, "TURN", -1)  # each slice has a turn of its own
-    protocol, transport = connected(cls, KeepaliveMiddleware(app, ping_interval=None))
-    protocol.data_received(HANDSHAKE)
-    await ticks(20)
-    assert type(protocol) in {sansio.KeepaliveProtocol, wsproto.KeepaliveProtocol}
-    messages = frame(BINARY, b"message") * 4000
-    protocol.data_received(messages)
-    await ticks(100)
-    assert transport.calls[-1][0] == "pause_reading"
-    await asyncio.sleep(2)
-    protocol.data_received(messages)
-    await ticks(100)
-    assert transport.calls[-1][0] == "resume_reading"
-    protocol.connection_lost(None)
+        told = [reports.get() for _ in range(31)]
+        assert told == ["websocket.receive"] * 30 + ["websocket.disconnect"]

@@ -241,7 +241,7 @@ class TestFromAnotherThread:
             loop = asyncio.get_running_loop()
 
             def pong() -> None:
-                server.pong(server.pings[-1]["bytes"])
+                server.pong(server.pings[-1])
                 answered.set()
 
             answered = asyncio.Event()

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from asgi_keepalive import KeepaliveMiddleware, get_keepalive
-from asgi_keepalive.servers.kernel import reset_on_close
+from asgi_keepalive.endpoint.kernel import reset_on_close
 from asgi_keepalive.stepping import call
 
 from .conftest import Serve
@@ -72,7 +72,7 @@ def goes(server: FakeServer) -> None:
     server.incoming.put_nowait(ConnectionResetError())
     server.is_open = False
     server.writable.set()
-    server.pong(None)
+    server.closing()
 
 
 def is_cancelled(server: FakeServer) -> None:
@@ -117,8 +117,6 @@ async def test_what_an_application_holds(
     if not server.task.cancelled():
         server.task.exception()
     server.sent.clear()
-    server.pings.clear()
-    server.on_pong = None
     del server.task, server  # the task holds the error that has left the application
     await asyncio.sleep(0)
     assert [one() for one in held] == [None, None]

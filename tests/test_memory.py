@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from asgi_keepalive.servers.closing import BoundedTransport
-from asgi_keepalive.servers.kernel import reset_on_close
+from asgi_keepalive.endpoint.closing import BoundedTransport
+from asgi_keepalive.endpoint.kernel import reset_on_close
 
 from .conftest import Reports, Serve
 from .faults.differential.frames import CONTINUATION, deflated, fragmented, raw

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import io
 import re
-from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,7 +16,8 @@ from fastapi import FastAPI
 from starlette.testclient import TestClient
 
 import asgi_keepalive
-from asgi_keepalive import KeepaliveMiddleware
+from asgi_keepalive import KeepaliveMiddleware, KeepaliveTimeout
+from asgi_keepalive.endpoint.adapter import ReadingAdapter
 
 from .support.client import PING, PONG, TEXT, Client
 from .support.fake_loop import FakeServer, Puppet, in_no_time
@@ -49,27 +49,33 @@ def test_quickstart() -> None:
 
 
 def test_recipe_for_testing() -> None:
-    async def app(scope: Any, receive: Any, send: Any) -> None:
+    async def returning(scope: Any, receive: Any, send: Any) -> None:
         await receive()
         await send({"type": "websocket.accept"})
-        with suppress(OSError):
-            while True:
-                await send({"type": "websocket.send", "text": "x"})
-                await receive()
 
-    namespace = {"app": app, "asgiref": asgiref, "KeepaliveMiddleware": KeepaliveMiddleware}
+    async def waiting(scope: Any, receive: Any, send: Any) -> None:
+        await returning(scope, receive, send)
+        assert (await receive())["code"] == 1011
+        with pytest.raises(KeepaliveTimeout):
+            await send({"type": "websocket.send", "text": "x"})
+
+    namespace = {
+        "app": returning,
+        "asgiref": asgiref,
+        "KeepaliveMiddleware": KeepaliveMiddleware,
+    }
     exec(code("ApplicationCommunicator"), namespace)
     recipe: Any = namespace["test_timeout"]
-    with pytest.raises(AssertionError):  # this application sends something before the Ping
+    with pytest.raises(AssertionError):  # this application ends before any timeout
         asyncio.run(recipe())
-
-    async def quiet(scope: Any, receive: Any, send: Any) -> None:
-        await receive()
-        await send({"type": "websocket.accept"})
-        assert (await receive())["code"] == 1011
-
-    namespace["app"] = quiet
+    namespace["app"] = waiting
     asyncio.run(recipe())
+
+
+def test_skeleton_of_an_adapter() -> None:
+    namespace: dict[str, Any] = {"ReadingAdapter": ReadingAdapter}
+    exec(code("class ExampleAdapter"), namespace)
+    assert not namespace["ExampleAdapter"].__abstractmethods__
 
 
 @in_no_time

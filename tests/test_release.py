@@ -167,7 +167,8 @@ async def play(seed: int, *, cancel: bool = False) -> None:
     connection = Connection(chance, SWALLOWING if cancel else [])
     interval, patience = chance.choice(MOMENTS), chance.choice(MOMENTS)
     app = KeepaliveMiddleware(connection, ping_interval=interval, ping_timeout=patience)
-    scope = {"type": "websocket", "path": "/", "extensions": {"websocket.ping": {}}}
+    functions = dict.fromkeys(["take_over", "ping", "fail", "read_ahead"], lambda *_: None)
+    scope = {"type": "websocket", "path": "/", "extensions": {"websocket.ping": functions}}
     task = asyncio.create_task(app(scope, connection.server_receive, connection.server_send))
     cancelled = 0
 

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from asgi_keepalive import KeepaliveMiddleware
-from asgi_keepalive.servers.kernel import reset_on_close
-from asgi_keepalive.stall import INTERVAL
+from asgi_keepalive.endpoint.kernel import reset_on_close
+from asgi_keepalive.timer import INTERVAL
 
 from .conftest import Reports, Serve
 from .support.applications import accept

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import socket
 import ssl
-import sys
 import time
 from contextlib import suppress
 from typing import Any
@@ -14,7 +12,6 @@ from typing import Any
 import pytest
 
 from asgi_keepalive import Verdict, get_keepalive
-from asgi_keepalive.servers import kernel
 from asgi_keepalive.verdict import judge
 
 from .conftest import Reports, Serve
@@ -22,9 +19,6 @@ from .support.applications import accept, stream
 from .support.client import BINARY, PING, TEXT, Client, frame
 from .support.fake_loop import accepted, in_no_time
 from .support.timeouts import FAILED, TIMEOUT
-from .test_closing import fill, pair
-
-__all__ = ["pair"]  # a fixture
 
 
 @pytest.mark.parametrize(
@@ -65,78 +59,13 @@ def test_judge(evidence: dict[str, Any], text: str) -> None:
         assert getattr(verdict, name) == value
 
 
-class TestTraffic:
-    def test_idle(self, pair: tuple[socket.socket, socket.socket]) -> None:
-        near, far = pair
-        far.send(b"x")
-        time.sleep(0.1)
-        unsent, quiet = kernel.traffic(near)  # though it has not been read
-        assert unsent == 0
-        assert quiet is not None
-        assert 0.08 < quiet < 1
-
-    def test_peer_without_room(self, pair: tuple[socket.socket, socket.socket]) -> None:
-        near, _ = pair
-        sent = fill(near)
-        unsent, _ = kernel.traffic(near)
-        assert unsent is not None
-        assert 0 < unsent < sent
-
-    def test_sockets_that_tell_nothing(self, pair: tuple[socket.socket, socket.socket]) -> None:
-        near, _ = pair
-        near.close()
-        one, other = socket.socketpair()  # not TCP
-        with one, other:
-            assert kernel.traffic(None) == kernel.traffic(near) == kernel.traffic(one)
-        assert kernel.traffic(None) == (None, None)
-
-    def test_older_linux(self) -> None:
-        class Older(socket.socket):
-            def getsockopt(self, *args: Any) -> Any:
-                return bytes(104)
-
-        with Older() as older:
-            assert kernel.traffic(older) == (None, None)
-
-    def test_others_than_linux_cannot_tell(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(sys, "platform", "darwin")
-        unlooked_at: Any = object()
-        assert kernel.traffic(unlooked_at) == (None, None)
-
-
-class TestOfAServerThatDeclaresTheExtension:
-    async def verdict(self, extension: Any) -> Verdict | None:
-        scope = {"extensions": {"websocket.ping": extension}}
-        _, app = await accepted(ping_interval=20, ping_timeout=10, scope=scope)
-        assert await app.receive() == FAILED
-        return app.keepalive.verdict
-
-    @in_no_time
-    async def test_that_tells(self) -> None:
-        verdict = await self.verdict({"traffic": lambda: {"unsent": 7, "quiet": 12.5}})
-        assert verdict == Verdict("frozen", 10, 12.5, 7, None, 0)
-
-    @pytest.mark.parametrize("extension", [{}, None, {"traffic": dict}])
-    @in_no_time
-    async def test_that_tells_nothing(self, extension: Any) -> None:
-        assert await self.verdict(extension) == Verdict("silent", 10, None, None, None, 0)
-
-    @pytest.mark.parametrize("error", [KeyError(), asyncio.CancelledError()], ids=repr)
-    @in_no_time
-    async def test_that_fails_to_tell(self, error: BaseException) -> None:
-        def traffic() -> Any:
-            raise error
-
-        verdict = await self.verdict({"traffic": traffic})
-        assert verdict == Verdict("silent", 10, None, None, None, 0)
-
-    @in_no_time
-    async def test_there_is_none_without_a_failure(self) -> None:
-        server, app = await accepted(ping_interval=20, ping_timeout=10, pong_after=1)
-        await asyncio.sleep(100)
-        server.disconnect(1000)
-        await app.receive()
-        assert app.keepalive.verdict is None
+@in_no_time
+async def test_there_is_none_without_a_failure() -> None:
+    server, app = await accepted(ping_interval=20, ping_timeout=10, pong_after=1)
+    await asyncio.sleep(100)
+    server.disconnect(1000)
+    await app.receive()
+    assert app.keepalive.verdict is None
 
 
 class TestOnRealServers:

@@ -1,4 +1,4 @@
-"""What browsers need, as they hide Pings from their pages; `docs/browser.md` specifies it.
+"""Heartbeats for pages, from which browsers hide Pings; `docs/browser.md` specifies them.
 
 `files` is an ASGI application that serves the page's half, the module `keepalive.js`:
 

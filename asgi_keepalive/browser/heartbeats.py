@@ -13,7 +13,7 @@ from ..state import Keepalive
 ASKS = re.compile(rb"asgi-keepalive=([0-9a-f]{32})")
 """The parameter of a query string that asks for heartbeats, with the nonce they begin with.
 
-A link may ask in a page's stead, so a nonce has room for no words.
+Anybody can write a link that asks, so a nonce has room for no words.
 """
 
 
@@ -45,7 +45,7 @@ def heartbeat(nonce: str, keepalive: Keepalive) -> str:
 
 
 class Heartbeats:
-    """Sends heartbeats on one connection, between its application and what that calls."""
+    """Sends heartbeats on one connection; it wraps the `receive` and `send` of the application."""
 
     def __init__(self, nonce: str, keepalive: Keepalive, receive: Receive, send: Send) -> None:
         self._nonce = nonce
@@ -80,7 +80,7 @@ class Heartbeats:
                 self._keepalive._on_configure = self._configured.set
 
     def end(self) -> None:
-        """Send none any more."""
+        """Stop sending heartbeats."""
         self._keepalive._on_configure = None
         task, self._task = self._task, None
         if task is not None:

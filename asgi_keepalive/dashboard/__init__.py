@@ -32,7 +32,7 @@ class Dashboard:
     `connections.json?offset=0&limit=100` has them, slowest first; without `limit` all.
 
     Args:
-        connections: What it shows.
+        connections: The connections to show.
     """
 
     def __init__(self, connections: LiveConnections) -> None:
@@ -87,10 +87,10 @@ class Dashboard:
 
 
 def _name(scope: Scope) -> bytes:
-    """Return the last segment of the URL, of which no proxy takes anything off."""
+    """Return the last segment of the URL; no proxy takes that off."""
     mounted = scope["path"] or scope.get("root_path") or ""
     raw: bytes = scope.get("raw_path") or quote(mounted).encode()
-    # Quoted, for a colon would make a scheme of what stands before it.
+    # It is quoted, as a colon would make a URL scheme of the text before it.
     return quote(raw.partition(b"?")[0].rpartition(b"/")[2], safe="%").encode()
 
 
@@ -99,9 +99,9 @@ def _rows(connections: Iterable[LiveConnection]) -> bytes:
 
 
 def _row(connection: LiveConnection) -> dict[str, Any]:
-    """Return what is told of a connection, with times in seconds."""
+    """Return the entry of a connection, with times in seconds."""
     seen = dataclasses.asdict(connection.statistics)
-    del seen["last_pong_at"]  # by a clock that means nothing to others
+    del seen["last_pong_at"]  # its clock means nothing to others
     return {
         "number": connection.number,
         "client": connection.client,

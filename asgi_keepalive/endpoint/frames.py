@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from websockets.frames import Frame, Opcode
+from websockets.frames import Close, Frame, Opcode
 
 try:
     from websockets.speedups import apply_mask
@@ -40,9 +40,42 @@ SHORT = 125
 """The largest payload of a control frame (5.5), and the largest length in the second byte."""
 
 MASK_SIZE = 4
+NO_CODE = 1005
+"""Stands for the code of a Close frame that has none (7.4.1)."""
+
+TOO_BIG = 1009
+"""The code for a message that is too large."""
+
 SHORT_HEAD = 2 + MASK_SIZE
 
 
 def log(logger: logging.Logger, first: int, payload: bytes) -> None:
     """Log a frame that has come, as `websockets` does."""
     logger.debug("< %s", Frame(Opcode(first & OPCODE), payload, first >= FIN))
+
+
+# What a server writes is not masked, so the second byte of a control frame is the length of its
+# payload (5.1, 5.2).
+
+LONGEST_REASON = SHORT - 2
+"""Bytes that remain for a close reason, beside the code (5.5.1)."""
+
+
+def ping_frame(payload: bytes) -> bytes:
+    """Return a Ping frame (5.5.2)."""
+    return bytes((FIN | PING, len(payload))) + payload
+
+
+def pong_frame(payload: bytes) -> bytes:
+    """Return a Pong frame (5.5.3)."""
+    return bytes((FIN | PONG, len(payload))) + payload
+
+
+def close_frame(code: int, reason: str) -> bytes:
+    """Return a Close frame (5.5.1); without a payload for 1005, which is none (7.4.1).
+
+    Raises:
+        ProtocolError: The code must not be in a Close frame.
+    """
+    payload = b"" if code == NO_CODE else Close(code, reason).serialize()
+    return bytes((FIN | CLOSE, len(payload))) + payload

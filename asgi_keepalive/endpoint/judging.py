@@ -8,7 +8,7 @@ from __future__ import annotations
 from websockets.exceptions import ProtocolError
 
 from .events import Failure
-from .frames import CONTINUATION, FIN, MASKED, OPCODE, OPCODES, RSV, RSV1, SHORT
+from .frames import CONTINUATION, FIN, MASKED, OPCODE, OPCODES, RSV, RSV1, SHORT, TOO_BIG
 from .inflate import longest_deflated
 from .message import Message
 
@@ -32,7 +32,7 @@ def failure(fault: ProtocolError | UnicodeDecodeError | MessageTooBig) -> Failur
         return Failure(1002, str(fault))
     if isinstance(fault, UnicodeDecodeError):
         return Failure(1007, f"{fault.reason} at position {fault.start}")
-    return Failure(1009, str(fault))
+    return Failure(TOO_BIG, str(fault))
 
 
 def judge_start(first: int, second: int) -> None:

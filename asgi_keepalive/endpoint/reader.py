@@ -8,7 +8,8 @@ of RFC 6455:
    and go on later.
 2. A frame is judged by its head, before its payload has come (5.2): what is too large, or cannot
    stand here, is not waited for.
-3. A message in fragments (5.4) is joined, and its text checked frame by frame (8.1).
+3. A message in fragments (5.4) is joined, and its text checked frame by frame (8.1). Every
+   control frame may stand in it, a `Close` for one that its peer gives up.
 4. `max_size` bounds the payload of a message, joined and inflated. A control frame is no part of
    a message; its own bound is 125 bytes (5.5).
 5. After a `Close` or a `Failure` everything is ignored. Codes and reasons of a `Failure` are those
@@ -236,8 +237,6 @@ class Reader:
         if opcode == PING:
             return Ping(payload)
         close = CloseFrame.parse(payload)
-        if self._message is not None:
-            raise ProtocolError("incomplete fragmented message")
         self._end()
         return Close(int(close.code), close.reason)
 

@@ -1,7 +1,7 @@
 """Observing connections: metrics, a list of those that are open, or whatever one writes oneself.
 
 `KeepaliveMiddleware(app, observers=[...])` takes callables. Each is called with the scope of every
-connection that the application accepts, and returns what is told of that one: an `Observer`.
+connection that the application accepts, and returns an `Observer` of that connection.
 
     class Slow(Observer):
         def __init__(self, scope):
@@ -22,13 +22,13 @@ import asyncio
 from collections.abc import Callable, Iterable
 
 from ..extension import Scope
-from ..report import logger
+from ..log import logger
 from ..text import shown
 from ..verdict import Verdict
 
 
 class Observer:
-    """What is told of one connection: inherit from it, and override what you need.
+    """It is told of one connection: inherit from it, and override the methods that you need.
 
     It is called on the event loop's thread, sometimes inside the application's task, and must not
     block. What it raises is logged, and harms neither the connection nor the other observers.
@@ -51,7 +51,7 @@ class Observer:
 
 
 RAISED = (Exception, asyncio.CancelledError)
-"""What an observer may raise: the result of a cancelled task of its own, too."""
+"""An observer may raise these; the second, if it asks a cancelled task for its result."""
 
 Factory = Callable[[Scope], Observer]
 

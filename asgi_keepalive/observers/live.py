@@ -11,19 +11,13 @@ from typing import Literal
 
 from ..extension import Scope
 from ..latency import Statistics
-from ..report import client, path
+from ..log import client, path
 from ..state import Keepalive, get_keepalive
 from ..verdict import Verdict
 from . import Observer
 
 RECENT = 32
 """So many of a connection's last latencies are kept."""
-
-REMEMBERED = 16
-"""So many Pings without an answer are remembered."""
-
-ROUNDING = 1e-6
-"""Seconds by which times that are computed may differ."""
 
 FAILURES = 100
 """So many of the last failures are kept."""
@@ -38,8 +32,8 @@ class Failure:
     Attributes:
         client: The address of its client.
         path: Its path, without the query string.
-        at: When, in seconds since the epoch, as `time.time()`.
-        verdict: Why.
+        at: When it was failed, in seconds since the epoch, as `time.time()`.
+        verdict: Why it was failed.
     """
 
     client: str
@@ -52,10 +46,10 @@ class LiveConnection(Observer):
     """An open connection. Times are in seconds; it can be read from any thread.
 
     Attributes:
-        number: Which it is; they count from 1.
+        number: Its number; connections are counted from 1.
         client: The address of its client.
         path: Its path, without the query string, which may hold secrets.
-        keepalive: What its application finds in `scope["state"]["keepalive"]`.
+        keepalive: The object in `scope["state"]["keepalive"]`.
     """
 
     def __init__(self, live: LiveConnections, number: int, scope: Scope) -> None:
@@ -66,7 +60,6 @@ class LiveConnection(Observer):
         self._live = live
         self._opened_at = time.monotonic()
         self._recent: deque[float] = deque(maxlen=RECENT)
-        self._pinged_at: deque[float] = deque(maxlen=REMEMBERED)  # those not answered yet
 
     @property
     def age(self) -> float:
@@ -76,11 +69,8 @@ class LiveConnection(Observer):
     @property
     def waiting(self) -> float | None:
         """How long a Pong has been awaited; `None` if none is."""
-        try:
-            since = self._pinged_at[0]
-        except IndexError:  # another thread must not look twice
-            return None
-        return time.monotonic() - since
+        since = self.keepalive._awaited_since
+        return None if since is None else time.monotonic() - since
 
     @property
     def recent(self) -> deque[float]:
@@ -126,15 +116,8 @@ class LiveConnection(Observer):
     def opened(self) -> None:
         self._live._open[self.number] = self
 
-    def pinged(self) -> None:
-        self._pinged_at.append(time.monotonic())
-
     def ponged(self, latency: float) -> None:
         self._recent.append(latency)
-        # It acknowledges the Pings before its own, too; those after it go on waiting.
-        answered = self.keepalive._round_trips.last_pong_at - latency - ROUNDING
-        while self._pinged_at and self._pinged_at.popleft() < answered:
-            pass
 
     def failed(self, verdict: Verdict) -> None:
         self._live._failures.append(Failure(self.client, self.path, time.time(), verdict))
@@ -155,7 +138,7 @@ class LiveConnections:
         self._open: dict[int, LiveConnection] = {}
 
     def __call__(self, scope: Scope) -> LiveConnection:
-        """Return what keeps one connection."""
+        """Return the observer of one connection."""
         return LiveConnection(self, next(self._numbers), scope)
 
     @property

@@ -1,4 +1,4 @@
-"""What metrics have in common: how connections are told apart, and how latencies."""
+"""The label and the buckets that all metrics share."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ class OpenTelemetryMetrics:
         )
 
     def __call__(self, scope: Scope) -> Observer:
-        """Return what counts for one connection."""
+        """Return the observer of one connection."""
         return _Metrics(self, route(scope))
 
 

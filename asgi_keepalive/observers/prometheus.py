@@ -61,7 +61,7 @@ class PrometheusMetrics:
         )
 
     def __call__(self, scope: Scope) -> Observer:
-        """Return what counts for one connection."""
+        """Return the observer of one connection."""
         return _Metrics(self, route(scope) or "unknown")
 
 
@@ -71,7 +71,7 @@ class _Metrics(Observer):
         self._pings = metrics._pings.labels(path)
         self._pongs = metrics._pongs.labels(path)
         self._latency = metrics._latency.labels(path)
-        # All, so that a rate is known from the first one on.
+        # All reasons are there at once, so that a rate is known from the first failure on.
         self._failures = {
             reason: metrics._failures.labels(path, reason) for reason in get_args(Reason)
         }

@@ -25,7 +25,7 @@ class TestBusy:
         server, app = await accepted(**TIMES)
         await paused(server, 21, 39)
         await asyncio.sleep(0.5)
-        server.pong(server.pings[0]["bytes"])
+        server.pong(server.pings[0])
         await asyncio.sleep(1)
         assert not app.keepalive.timed_out
         assert app.keepalive.latency == 19.5
@@ -59,13 +59,13 @@ class TestBusy:
         (frozen, to_frozen), (healthy, of_healthy) = [await accepted(**TIMES) for _ in range(2)]
         frozen.writable.clear()
         await asyncio.sleep(20.3)
-        healthy.sent[0]["on_read_paused"](True, time.monotonic())
+        healthy.on_read_paused(True, time.monotonic())
         with pytest.raises(KeepaliveTimeout):
             await to_frozen.text("x")
         assert elapsed() == 30
-        healthy.sent[0]["on_read_paused"](False, time.monotonic())
+        healthy.on_read_paused(False, time.monotonic())
         await asyncio.sleep(0.1)
-        healthy.pong(healthy.pings[0]["bytes"])
+        healthy.pong(healthy.pings[0])
         await asyncio.sleep(5)
         assert not of_healthy.keepalive.timed_out
 

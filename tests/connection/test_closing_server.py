@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from typing import Any
 
 import pytest
@@ -53,11 +52,11 @@ class TestServerThatIsClosing:
         assert caplog.records == []
 
     @in_no_time
-    async def test_no_more_pongs_end_the_keepalive(self) -> None:
+    async def test_told_of_it_the_keepalive_ends(self) -> None:
         server, app = await accepted(**TIMES)
         pings = [asyncio.ensure_future(outcome(app.keepalive.ping())) for _ in range(2)]
         await asyncio.sleep(5)
-        server.pong(None)
+        server.closing()
         assert [repr(await ping) for ping in pings] == [
             "ConnectionClosed('the connection is not open')"
         ] * 2
@@ -75,7 +74,7 @@ async def test_server_that_notices_by_a_ping_that_the_connection_is_closing(
     server, app = await accepted(ping_interval=20, **timeouts)
 
     def notice() -> None:
-        app.keepalive._link._on_pong(None, time.monotonic())  # type: ignore[union-attr]
+        app.keepalive._link.on_closing()  # type: ignore[union-attr]
 
     server.on_ping = notice
     await asyncio.sleep(100)

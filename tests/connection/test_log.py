@@ -158,7 +158,7 @@ class TestLog:
     async def test_both(self, caplog: pytest.LogCaptureFixture) -> None:
         server, app = await accepted(**TIMES)
         await asyncio.sleep(28)
-        server.sent[0]["on_read_paused"](True, time.monotonic())
+        server.on_read_paused(True, time.monotonic())
         fake_loop().stall(500)
         assert await app.receive() == FAILED
         assert caplog.messages == [
@@ -177,7 +177,7 @@ class TestLog:
         server, _ = await accepted(ping_interval=20, pong_after=1)
         await asyncio.sleep(22)
         server.pong(b"unknown")
-        payload = server.pings[0]["bytes"].hex()
+        payload = server.pings[0].hex()
         assert caplog.record_tuples == [
             ("asgi_keepalive", logging.DEBUG, f"192.0.2.1:50000 /chat: Ping {payload}"),
             ("asgi_keepalive", logging.DEBUG, f"192.0.2.1:50000 /chat: Pong {payload}"),

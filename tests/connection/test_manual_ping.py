@@ -40,11 +40,11 @@ class TestManualPing:
         await asyncio.sleep(1)
         third = asyncio.ensure_future(app.keepalive.ping())
         await asyncio.sleep(1)
-        server.pong(server.pings[1]["bytes"])  # acknowledges the first, too
+        server.pong(server.pings[1])  # acknowledges the first, too
         assert (await first, await second, app.keepalive.latency) == (3, 2, 2)
         assert not third.done()
         await asyncio.sleep(1)
-        server.pong(server.pings[2]["bytes"])
+        server.pong(server.pings[2])
         assert await third == 2
 
     @in_no_time
@@ -89,9 +89,9 @@ class TestManualPing:
         await asyncio.sleep(1)
         first.cancel()
         await asyncio.sleep(1)
-        server.pong(server.pings[0]["bytes"])  # nobody waits for that any more
+        server.pong(server.pings[0])  # nobody waits for that any more
         assert app.keepalive.latency == 2
-        server.pong(server.pings[1]["bytes"])
+        server.pong(server.pings[1])
         assert await second == 2
         assert first.cancelled()
 
@@ -112,7 +112,7 @@ class TestManualPing:
         for _ in range(100):
             with pytest.raises(TimeoutError):
                 await asyncio.wait_for(app.keepalive.ping(), 1)
-        server.pong(server.pings[0]["bytes"])
+        server.pong(server.pings[0])
         assert app.keepalive.latency is None
 
     @in_no_time
@@ -121,7 +121,7 @@ class TestManualPing:
         first, second = (asyncio.ensure_future(app.keepalive.ping()) for _ in range(2))
         await ticks()
         first.cancel()
-        server.pong(server.pings[1]["bytes"])
+        server.pong(server.pings[1])
         assert await second == 0
         await ticks()
         assert first.cancelled()
@@ -164,7 +164,7 @@ class TestManualPing:
         await asyncio.sleep(25)
         ping = asyncio.ensure_future(app.keepalive.ping())
         await asyncio.sleep(1)
-        server.pong(server.pings[1]["bytes"])
+        server.pong(server.pings[1])
         assert await ping == 1
         await asyncio.sleep(9)
         assert server.failures == []
@@ -175,7 +175,7 @@ class TestManualPing:
         server, app = await accepted(**TIMES)
         ping = asyncio.ensure_future(app.keepalive.ping())
         await asyncio.sleep(9)
-        server.pong(server.pings[0]["bytes"])
+        server.pong(server.pings[0])
         assert await ping == 9
         assert await app.receive() == FAILED
         assert elapsed() == 30

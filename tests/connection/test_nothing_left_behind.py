@@ -44,7 +44,7 @@ class TestNothingLeftBehind:
         server, _ = await accepted(pong_after=1)
         await asyncio.sleep(105)
         assert len(server.pinged_at) == 5
-        own = [call for call in calls if call[0].__name__ == "_enter"]
+        own = [call for call in calls if call[0].__name__ == "_fire"]
         assert len(own) == 1 + 5
         # What is made anew for each is looked at, all at once, by the garbage collector.
         assert len({id(callback) for callback, _ in own}) == 1
@@ -65,11 +65,11 @@ class TestNothingLeftBehind:
         [
             lambda server, app: app.returns(),
             lambda server, app: server.task.cancel(),
-            lambda server, app: server.pong(None),
+            lambda server, app: server.closing(),
             lambda server, app: asyncio.ensure_future(app.close()),
             lambda server, app: (server.disconnect(1001), asyncio.ensure_future(app.receive())),
         ],
-        ids=["return", "cancellation", "no more Pongs", "close", "disconnect"],
+        ids=["return", "cancellation", "told by the server", "close", "disconnect"],
     )
     @pytest.mark.parametrize("after", [1, 25], ids=["idle", "Ping in flight"])
     @in_no_time
@@ -96,7 +96,7 @@ class TestNothingLeftBehind:
         server, app = await accepted(**TIMES)
         server.text("unread")
         await asyncio.sleep(40 if fails else 25)
-        connection = weakref.ref(app.receive.__self__)
+        connection = weakref.ref(app.receive.__self__._connection)
         keepalive = weakref.ref(app.keepalive)
         scope = weakref.ref(server)
         app.returns()
@@ -125,15 +125,12 @@ class TestNothingLeftBehind:
     async def test_state_outlives_the_connection_but_does_not_keep_it(self) -> None:
         server, app = await accepted(**TIMES, pong_after=1)
         await asyncio.sleep(25)
-        connection = weakref.ref(app.receive.__self__)
+        connection = weakref.ref(app.receive.__self__._connection)
         keepalive = app.keepalive
         app.returns()
         await server.task
-        server.on_pong = None
-        for callbacks in server.sent + server.pings:
-            callbacks.clear()
         gc.disable()  # it is not left to the garbage collector
-        del app, server, callbacks
+        del app, server
         assert connection() is None
         gc.enable()
         assert (keepalive.latency, keepalive.ping_interval) == (1, 20)

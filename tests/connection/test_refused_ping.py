@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from math import inf
 from typing import Any
 
@@ -128,7 +127,7 @@ class TestRefusedPing:
         server, app = await accepted(**TIMES)
 
         def close_and_refuse() -> None:
-            app.keepalive._link._on_pong(None, time.monotonic())  # type: ignore[union-attr]
+            app.keepalive._link.on_closing()  # type: ignore[union-attr]
             raise RuntimeError("no")
 
         server.on_ping = close_and_refuse

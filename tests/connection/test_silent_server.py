@@ -4,31 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from typing import Any
 
 import pytest
-from asgiref.testing import ApplicationCommunicator
 
 from asgi_keepalive import KeepaliveMiddleware, KeepaliveTimeout, get_keepalive
-from asgi_keepalive.extension import Application
 
 from ..support.connection import TIMES, outcome
-from ..support.fake_loop import accepted, elapsed, in_no_time
+from ..support.fake_loop import FakeServer, accepted, elapsed, in_no_time
 from ..support.timeouts import FAILED
 
 
-async def connected(app: Application) -> Any:
-    scope = {"type": "websocket", "path": "/", "extensions": {"websocket.ping": {}}}
-    communicator: Any = ApplicationCommunicator(  # type: ignore[no-untyped-call]
-        KeepaliveMiddleware(app, **TIMES), scope
-    )
-    await communicator.send_input({"type": "websocket.connect"})
-    return communicator
-
-
 class TestSilentServer:
-    """`ApplicationCommunicator` passes events on, and does nothing else."""
+    """The server takes everything, and does nothing."""
 
     @in_no_time
     async def test_application_is_released_by_the_middleware_itself(self) -> None:
@@ -41,37 +29,14 @@ class TestSilentServer:
             report.append(get_keepalive(scope).latency)
 
         report: list[Any] = []
-        communicator = await connected(app)
-
-        accept = await communicator.receive_output()
-        assert accept == {
-            "type": "websocket.accept",
-            "keepalive": False,
-            "close_timeout": 10,
-            "on_pong": accept["on_pong"],
-            "on_read_paused": accept["on_read_paused"],
-        }
-        ping = await communicator.receive_output(timeout=21)
-        assert (ping["type"], type(ping["bytes"]), elapsed()) == ("websocket.ping", bytes, 20)
-        await asyncio.sleep(3)
-        ping["on_pong"](ping["bytes"], time.monotonic())
-        second = await communicator.receive_output(timeout=21)
-        assert (second["type"], elapsed()) == ("websocket.ping", 40)
-        assert second["bytes"] != ping["bytes"]
-
-        fail = await communicator.receive_output(timeout=11)
-        assert (elapsed(), fail) == (
-            50,
-            {
-                "type": "websocket.close",
-                "code": 1011,
-                "reason": "keepalive ping timeout",
-                "timeout": 10,
-            },
-        )
-        await communicator.wait()
+        server = FakeServer(KeepaliveMiddleware(app, **TIMES), pong_after=3)
+        await asyncio.sleep(30)
+        server.pong_after = None
+        await server.task
+        assert (server.pinged_at, server.failed_at) == ([20, 40], 50)
+        assert server.pings[0] != server.pings[1]
+        assert server.failures == [(1011, "keepalive ping timeout", 10)]
         assert report == [(FAILED, 50), (FAILED, 50), KeepaliveTimeout, 3]
-        assert await communicator.receive_nothing()
 
     @in_no_time
     async def test_messages_that_wait_in_the_server_come_first(self) -> None:
@@ -82,10 +47,10 @@ class TestSilentServer:
             report.extend([await receive() for _ in range(4)])
 
         report: list[Any] = []
-        communicator = await connected(app)
+        server = FakeServer(KeepaliveMiddleware(app, **TIMES))
         for text in "12":
-            await communicator.send_input({"type": "websocket.receive", "text": text})
-        await communicator.wait(timeout=2000)
+            server.text(text)
+        await server.task
         assert [event.get("text") for event in report[:2]] == ["1", "2"]
         assert report[2:] == [FAILED, FAILED]
 

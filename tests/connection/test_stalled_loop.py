@@ -17,7 +17,7 @@ class TestStalledLoop:
         server, app = await accepted(**TIMES)
         await asyncio.sleep(28)
         fake_loop().stall(5)
-        fake_loop().call_later(4, server.pong, server.pings[0]["bytes"])
+        fake_loop().call_later(4, server.pong, server.pings[0])
         await asyncio.sleep(5)
         assert not app.keepalive.timed_out
         assert app.keepalive.latency == 17
@@ -28,7 +28,7 @@ class TestStalledLoop:
         server, app = await accepted(**TIMES)
         await asyncio.sleep(24)
         fake_loop().stall(5.99)
-        fake_loop().call_later(4, server.pong, server.pings[0]["bytes"])
+        fake_loop().call_later(4, server.pong, server.pings[0])
         await asyncio.sleep(5)
         assert not app.keepalive.timed_out
 
@@ -39,7 +39,7 @@ class TestStalledLoop:
         await asyncio.sleep(29.98)
         fake_loop().stall(0.03)
         await ticks(3)
-        server.pong(server.pings[0]["bytes"])
+        server.pong(server.pings[0])
         assert not app.keepalive.timed_out
 
     @in_no_time

@@ -16,7 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from math import inf
 
-from asgi_keepalive.servers.kernel import reset_on_close
+from asgi_keepalive.endpoint.kernel import reset_on_close
 
 from ..support.client import BINARY, CLOSE, PING, PONG, TEXT, cut_off, frame, parse, upgrade
 from ..support.server import all_kernel_sockets

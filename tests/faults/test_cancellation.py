@@ -14,8 +14,8 @@ import pytest
 
 from asgi_keepalive import get_keepalive
 from asgi_keepalive.connection import Connection
-from asgi_keepalive.servers.closing import BoundedTransport
-from asgi_keepalive.stall import StallWatch
+from asgi_keepalive.endpoint.closing import BoundedTransport
+from asgi_keepalive.timer import StallWatch
 
 from ..conftest import Reports, Serve
 from ..support.applications import accept

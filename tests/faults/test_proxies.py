@@ -16,8 +16,8 @@ import pytest
 from websockets.sync.client import connect
 
 from asgi_keepalive import Keepalive, KeepaliveMiddleware, KeepaliveTimeout, get_keepalive
+from asgi_keepalive.endpoint.kernel import reset_on_close
 from asgi_keepalive.extension import Application
-from asgi_keepalive.servers.kernel import reset_on_close
 
 from ..conftest import Reports, Serve
 from ..support.applications import accept, echo

@@ -111,7 +111,7 @@ class ArbitraryEvents(RuleBasedStateMachine):
     @rule(delay=SECONDS, stood_still=st.just(0.0) | SECONDS)
     def tick(self, delay: float, stood_still: float) -> None:
         now = self.now
-        before = {ping: ping.put_off for ping in self.in_flight}
+        before = {ping: ping.postponed for ping in self.in_flight}
         overdue = {ping for ping in self.in_flight if ping.deadline <= now}
         was_open = self.heartbeat.is_open
         commands = self.heartbeat.tick(now, self.payload(), stood_still)
@@ -125,11 +125,11 @@ class ArbitraryEvents(RuleBasedStateMachine):
         if self.ended:
             return
         for ping in before.keys() & set(self.in_flight):
-            if ping.put_off != before[ping]:  # which is for the first time
+            if ping.postponed != before[ping]:  # which is for the first time
                 timeout = self.timeouts[ping]
                 assert timeout is not None
                 assert ping in overdue
-                assert (before[ping], ping.put_off) == (0, stood_still)
+                assert (before[ping], ping.postponed) == (0, stood_still)
                 assert ping.deadline == pytest.approx(now + min(stood_still, timeout))
                 self.due[ping] = ping.due
             assert ping.deadline >= now
@@ -221,7 +221,7 @@ class ArbitraryEvents(RuleBasedStateMachine):
         return heartbeat.round_trips.snapshot(), heartbeat.wake_at, heartbeat.is_open
 
     @invariant()
-    def deadlines_are_put_off_by_as_long_as_reading_was_paused(self) -> None:
+    def deadlines_are_postponed_by_as_long_as_reading_was_paused(self) -> None:
         for ping in self.in_flight:
             timeout, due = self.timeouts[ping], self.due[ping]
             if timeout is None or ping.deadline == inf:
@@ -229,8 +229,8 @@ class ArbitraryEvents(RuleBasedStateMachine):
             assert ping.due == due >= self.written_at[ping] + timeout
             assert due <= ping.deadline <= due + timeout
             if self.paused_at is None:
-                put_off = min(self.paused(ping), timeout)
-                assert ping.deadline == pytest.approx(due + put_off, abs=ROUNDING)
+                postponed = min(self.paused(ping), timeout)
+                assert ping.deadline == pytest.approx(due + postponed, abs=ROUNDING)
 
     @invariant()
     def at_most_one_keepalive_ping_is_awaited(self) -> None:

@@ -70,11 +70,11 @@ class TestWhenThePeerIsDead:
 class TestStalledLoop:
     """Rule 4."""
 
-    def test_deadline_is_put_off_by_as_long_as_the_loop_stood_still(self) -> None:
+    def test_deadline_is_postponed_by_as_long_as_the_loop_stood_still(self) -> None:
         heartbeat = opened(ping_interval=20, ping_timeout=10)
         ping = keepalive_ping(heartbeat)
         assert heartbeat.tick(START + 33, b"", 3) == []
-        assert ping.put_off
+        assert ping.postponed
         assert heartbeat.wake_at == ping.deadline == START + 36
         assert heartbeat.tick(START + 36, b"", UP_TO_DATE) == [Fail(ping)]
 
@@ -82,7 +82,7 @@ class TestStalledLoop:
         heartbeat = opened(ping_interval=20, ping_timeout=10)
         ping = keepalive_ping(heartbeat)
         assert heartbeat.tick(START + 33, b"", UP_TO_DATE) == [Fail(ping)]
-        assert not ping.put_off
+        assert not ping.postponed
 
     def test_by_no_more_than_the_timeout(self) -> None:
         heartbeat = opened(ping_interval=20, ping_timeout=10)
@@ -106,14 +106,14 @@ class TestStalledLoop:
             deadlines.append(ping.deadline)
         assert deadlines == [START + 35, START + 36, START + 37]
 
-    def test_a_deadline_that_has_not_passed_is_not_put_off(self) -> None:
+    def test_a_deadline_that_has_not_passed_is_not_postponed(self) -> None:
         heartbeat = opened(ping_interval=20, ping_timeout=10)
         ping = keepalive_ping(heartbeat)
         assert heartbeat.tick(START + 29, b"", 11) == []
-        assert not ping.put_off
+        assert not ping.postponed
         assert heartbeat.wake_at == START + 30
 
-    def test_a_manual_ping_is_put_off_too(self) -> None:
+    def test_a_manual_ping_is_postponed_too(self) -> None:
         heartbeat = opened(ping_interval=None, ping_timeout=10)
         manual = manual_ping(heartbeat, b"manual", START)
         assert heartbeat.tick(START + 12, b"", 2) == []
@@ -201,7 +201,7 @@ class TestApplicationThatIsBehind:
         assert heartbeat.tick(START + 30, b"", UP_TO_DATE) == []
         assert heartbeat.wake_at == START + 40
 
-    def test_a_manual_ping_is_put_off_too(self) -> None:
+    def test_a_manual_ping_is_postponed_too(self) -> None:
         heartbeat = opened(ping_interval=None, ping_timeout=10)
         manual = manual_ping(heartbeat, b"manual", START)
         heartbeat.read_paused(True, START + 1)
@@ -215,7 +215,7 @@ class TestApplicationThatIsBehind:
         ping = ping_at(heartbeat, START + 20)
         heartbeat.read_paused(True, START + 25)
         assert heartbeat.tick(START + 45, b"", 4) == []
-        assert (heartbeat.wake_at, ping.put_off) == (START + 49, 4)
+        assert (heartbeat.wake_at, ping.postponed) == (START + 49, 4)
         if resumed:
             heartbeat.read_paused(False, START + 47)
         assert heartbeat.tick(START + 48, b"", 4) == []

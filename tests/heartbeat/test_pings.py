@@ -29,7 +29,7 @@ class TestWhenToPing:
         assert heartbeat.wake_at == START + 20
         assert heartbeat.tick(START + 19.99, b"ping", UP_TO_DATE) == []
         ping = ping_at(heartbeat, START + 20)
-        assert (ping.payload, ping.manual, ping.put_off) == (b"ping", False, 0)
+        assert (ping.payload, ping.manual, ping.postponed) == (b"ping", False, 0)
 
     def test_a_ping_may_go_out_a_little_early(self) -> None:
         """uvloop counts in whole milliseconds, and may fire a timer before its time."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
 import pytest
 
@@ -21,9 +20,10 @@ class TestEarlyStart:
     @pytest.fixture
     def looks(self, monkeypatch: pytest.MonkeyPatch) -> list[str | Server]:
         """What each look for the server finds, the last first."""
-        calls: list[Any] = [unused] * 6
-        looks: list[str | Server] = [Server(*calls), Advice("not yet")]
-        monkeypatch.setattr("asgi_keepalive.middleware.extend", lambda *calls: looks.pop())
+        extension = {"take_over": lambda *callbacks: None, "ping": lambda payload: None}
+        server = Server(unused, unused, extension, unused)
+        looks: list[str | Server] = [server, Advice("not yet")]
+        monkeypatch.setattr("asgi_keepalive.middleware.find", lambda *calls: looks.pop())
         return looks
 
     @in_no_time

@@ -32,7 +32,7 @@ class TestNested:
         )
         await app.receive()
         assert (server.pinged_at, server.failed_at) == ([5], 7)
-        assert server.failures[0]["timeout"] == server.sent[0]["close_timeout"] == 1
+        assert server.failures[0][2] == server.close_timeout == 1
 
     @in_no_time
     async def test_inner_defaults_win_too(self) -> None:
@@ -64,7 +64,7 @@ class TestNested:
             await receive()
 
         server = FakeServer(KeepaliveMiddleware(router, **TIMES))
-        fake_loop().call_later(28, lambda: server.pong(server.pings[0]["bytes"]))
+        fake_loop().call_later(28, lambda: server.pong(server.pings[0]))
         await server.task
         assert server.pinged_at == [20, 28]
         assert server.failed_at == 29

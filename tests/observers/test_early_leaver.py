@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from asgi_keepalive import KeepaliveMiddleware, Observer
+from asgi_keepalive.endpoint.kernel import reset_on_close
 from asgi_keepalive.extension import Scope
-from asgi_keepalive.servers.kernel import reset_on_close
 
 from ..conftest import LOOPS, Reports
 from ..support.applications import accept
@@ -29,7 +29,7 @@ class TestPeerThatLeavesBeforeTheFirstPing:
         notes = Notes()
         server, _ = await observed(notes, ping_interval=ping_interval)
         await asyncio.sleep(3)
-        server.pong(None)
+        server.closing()
         assert notes.taken == [(0, "opened"), (3, "closed")]
         assert fake_loop().timers() == []
 
@@ -38,26 +38,14 @@ class TestPeerThatLeavesBeforeTheFirstPing:
         notes = Notes()
         app = Puppet()
         server = FakeServer(KeepaliveMiddleware(app, observers=[notes], **TIMES))
-        server.on_accept = lambda: server.pong(None)
+        server.on_accept = server.closing
         await asyncio.sleep(3)
-        assert notes.taken == [(0, "opened"), (0, "closed")]
+        assert notes.taken == []  # it was gone before it was open
         assert fake_loop().timers() == []
+        server.is_open = True
         await app.send({"type": "websocket.accept"})  # once more, which changes nothing
-        assert len(notes.taken) == 2
+        assert notes.taken == []
         assert fake_loop().timers() == []
-
-    @in_no_time
-    async def test_on_a_server_that_learns_whom_to_tell_from_the_first_ping(self) -> None:
-        """It offers the first version of the extension."""
-        notes = Notes()
-        app = Puppet()
-        wrapped = KeepaliveMiddleware(app, observers=[notes], **TIMES)
-        server = FakeServer(wrapped, is_older=True, pong_after=1)
-        await asyncio.sleep(30)
-        assert server.pinged_at == [20]
-        assert app.keepalive.latency == 1
-        server.pong(None)
-        assert notes.taken[-1] == (30, "closed")
 
 
 @pytest.mark.parametrize("loop", LOOPS)

@@ -7,7 +7,6 @@ import itertools
 import sys
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -15,6 +14,7 @@ import pytest
 
 from asgi_keepalive import Keepalive, KeepaliveMiddleware
 from asgi_keepalive.dashboard import _row
+from asgi_keepalive.heartbeat import Heartbeat, Ping
 from asgi_keepalive.observers.live import FAILURES, RECENT, LiveConnection, LiveConnections
 from asgi_keepalive.settings import Settings
 from asgi_keepalive.text import LONGEST
@@ -82,7 +82,7 @@ class TestConnections:
         assert state(connection) == "ok"
         await asyncio.sleep(0.8)
         assert state(connection) == "late"
-        server.pong(server.pings[-1]["bytes"])
+        server.pong(server.pings[-1])
         await ping
         assert state(connection) == "ok"
 
@@ -94,12 +94,12 @@ class TestConnections:
         await asyncio.sleep(19)
         ping = asyncio.create_task(app.keepalive.ping())
         await asyncio.sleep(3)
-        server.pong(server.pings[0]["bytes"])
+        server.pong(server.pings[0])
         assert await ping == 3
         assert connection.waiting == 2  # for the second one, of 20
         await asyncio.sleep(8)
         assert connection.state == "late"
-        server.pong(server.pings[1]["bytes"])
+        server.pong(server.pings[1])
         assert connection.waiting is None
 
     @pytest.mark.parametrize(("waited", "expected"), [(0.9, "new"), (1.1, "late")])
@@ -213,17 +213,21 @@ class TestFromAnotherThread:
             thread.join()
 
     def test_pong_that_comes_while_one_looks(self) -> None:
-        class Answered(deque[float]):
+        class Answered(list[Ping]):
+            def __bool__(self) -> bool:
+                self.clear()
+                return True
+
             def __len__(self) -> int:
                 length = super().__len__()
                 self.clear()
                 return length
 
-        connection = added(LiveConnections(), 1)
-        connection._pinged_at = Answered([time.monotonic()])
-        assert connection.waiting is not None
-        connection._pinged_at = Answered()
-        assert connection.waiting is None
+        heartbeat = Heartbeat(Settings())
+        heartbeat._pings = Answered([Ping(b"", 1.0, manual=False)])
+        assert heartbeat.awaited_since == 1
+        heartbeat._pings = Answered()
+        assert heartbeat.awaited_since is None
 
     def test_statistics_are_those_of_one_moment(self) -> None:
         class Latency(float):

@@ -40,7 +40,7 @@ class TestWhatTheyAreTold:
         server, app = await observed(notes, pong_after=None)
         pings = [asyncio.create_task(app.keepalive.ping()) for _ in range(2)]
         await asyncio.sleep(1)
-        server.pong(server.pings[1]["bytes"])
+        server.pong(server.pings[1])
         await asyncio.gather(*pings)
         assert [what for _, what, *_ in notes.taken] == ["opened", "pinged", "pinged", "ponged"]
         server.pong(b"nobody's")
@@ -71,7 +71,7 @@ class TestWhatTheyAreTold:
             server.disconnect(1000)
             await app.receive()
         else:
-            server.pong(None)
+            server.closing()
         await ticks()
         assert notes.taken[3:] == [(25, "closed")]
         app.returns()

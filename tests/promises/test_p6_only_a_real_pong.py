@@ -15,7 +15,7 @@ from asgi_keepalive import (
     PingTimeout,
     get_keepalive,
 )
-from asgi_keepalive.servers.uvicorn import sansio, wsproto
+from asgi_keepalive.endpoint import libraries
 
 from ..conftest import Reports, Serve
 from ..support.applications import accept, echo
@@ -65,46 +65,40 @@ class TestOnlyARealPong:
             assert reports.get() == unmasked
             assert reports.get() is None
 
-    @pytest.mark.parametrize("module", [sansio, wsproto])
-    def test_pong_that_comes_alone_is_not_parsed_by_the_library(
-        self, loop: str, module: Any, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        parsed: list[Any] = []
-        monkeypatch.setattr(module.KeepaliveProtocol, "handle_pong", lambda *a: parsed.append(a))
-        app = KeepaliveMiddleware(echo, ping_interval=0.02, ping_timeout=5)
-        ws = "wsproto" if module is wsproto else "websockets-sansio"
-        with (
-            running(serving(app, ws=ws, loop=loop)) as server,
-            Client(server.port).open() as client,
-        ):
-            for _ in range(5):
-                client.send(PONG, client.expect(PING))
-            assert parsed == []
-            ping = frame(PONG, client.expect(PING))
-            for part in ping[:7], ping[7:]:
-                client.socket.sendall(part)
-                time.sleep(0.1)
-            assert len(parsed) == 1
-
-    @pytest.mark.parametrize("module", [sansio, wsproto])
+    @pytest.mark.parametrize(
+        ("ws", "library"),
+        [
+            ("websockets-sansio", "websockets"),
+            ("wsproto", "wsproto"),
+            ("hypercorn", "wsproto"),
+        ],
+    )
     def test_library_that_is_different_inside(
-        self, loop: str, module: Any, monkeypatch: pytest.MonkeyPatch
+        self, loop: str, ws: str, library: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        def unknown(protocol: Any) -> bool:
+        """Its server is left alone: the application runs, without keepalive."""
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            assert not get_keepalive(scope).supported
+            await echo(scope, receive, send)
+
+        def unknown(*args: Any) -> Any:
             raise AttributeError
 
-        monkeypatch.setattr(module.KeepaliveProtocol, "is_between_frames", unknown)
-        app = KeepaliveMiddleware(echo, ping_interval=0.02, ping_timeout=0.5)
-        ws = "wsproto" if module is wsproto else "websockets-sansio"
-        with (
-            running(serving(app, ws=ws, loop=loop)) as server,
-            Client(server.port).open() as client,
-        ):
-            client.answer(1)
-            client.send(TEXT, b"alive")
-            while (frame := client.receive())[0] == PING:
-                client.send(PONG, frame[1])
-            assert frame == (TEXT, b"alive")
+        known = getattr(libraries, f"{library}_is_known")
+        monkeypatch.setattr(libraries, f"unparsed_by_{library}", unknown)
+        known.cache_clear()
+        try:
+            with (
+                running(serving(KeepaliveMiddleware(app), ws=ws, loop=loop)) as server,
+                Client(server.port).open() as client,
+            ):
+                client.send(TEXT, b"alive")
+                assert client.expect(TEXT) == b"alive"
+                [warning] = server.complaints()
+                assert "its connection is not what" in warning.getMessage()
+        finally:
+            known.cache_clear()
 
     def test_late_pong_changes_nothing(self, serve: Serve, reports: Reports) -> None:
         async def app(scope: Any, receive: Any, send: Any) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from asgi_keepalive import get_keepalive
+from asgi_keepalive import get_keepalive, timer
 
 from ..conftest import Reports, Serve
 from ..support.applications import accept, echo
@@ -23,7 +23,7 @@ from ..support.timeouts import CLOSE_TIMEOUT, FAILED, TIMEOUT
 class TestNothingLeftBehind:
     def test_no_timer_task_or_reference(self, serve: Serve, reports: Reports) -> None:
         async def app(scope: Any, receive: Any, send: Any) -> None:
-            reports.put((weakref.ref(receive.__self__), get_keepalive(scope)))
+            reports.put((weakref.ref(receive.__self__._connection), get_keepalive(scope)))
             await accept(receive, send)
             await receive()
 
@@ -35,16 +35,14 @@ class TestNothingLeftBehind:
         own = server.run(tasks)
         with Client(server.port).open() as client:
             connection, keepalive = reports.get()
-            wait_until(lambda: connection()._timer)
+            wait_until(lambda: connection().timer.watch)
             client.send(CLOSE, b"\x03\xe8")
             client.until_end()
         freed(server, client, 0)
         wait_until(lambda: server.run(tasks) == own)
         assert connection() is None
         assert keepalive.latency is None
-        from asgi_keepalive import stall
-
-        assert not stall._watches
+        assert not timer._watches
 
     @pytest.mark.parametrize("close", [False, True], ids=["returns", "closes"])
     def test_application_that_gives_up_on_a_frozen_peer(

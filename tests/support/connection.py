@@ -24,9 +24,10 @@ async def outcome(awaitable: Awaitable[Any]) -> Any:
 async def paused(server: FakeServer, begin: float, end: float) -> None:
     """Let the server not read for a while, as too much is unread."""
     await asyncio.sleep(begin - elapsed())
-    server.sent[0]["on_read_paused"](True, time.monotonic())
+    server.on_read_paused(True, time.monotonic())
     await asyncio.sleep(end - elapsed())
-    server.sent[0]["on_read_paused"](False, time.monotonic())
+    if server.on_read_paused is not None:  # the connection has not been failed
+        server.on_read_paused(False, time.monotonic())
 
 
 async def until_failed(server: FakeServer) -> None:

@@ -11,11 +11,11 @@ import functools
 import selectors
 import time
 import weakref
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Collection, Coroutine
 from typing import Any, ParamSpec, TypeVar, TypeVarTuple, Unpack
 from unittest import mock
 
-from asgi_keepalive import KeepaliveMiddleware, get_keepalive, stall
+from asgi_keepalive import KeepaliveMiddleware, get_keepalive, timer
 from asgi_keepalive.extension import Application, Event, Scope
 
 P = ParamSpec("P")
@@ -102,7 +102,7 @@ def run(main: Coroutine[Any, Any, T]) -> T:
         ):
             result = runner.run(main)
     finally:
-        left = stall._watches.pop(loop, None)
+        left = timer._watches.pop(loop, None)
     assert loop.errors == [], loop.errors
     assert left is None
     return result
@@ -125,12 +125,12 @@ async def ticks(count: int = 5) -> None:
 
 
 class FakeServer:
-    """One connection of a server that speaks the `websocket.ping` extension.
+    """One connection of a server that offers the `websocket.ping` extension.
 
     Args:
         app: The application, the middleware included.
         pong_after: How long after its Ping each Pong comes, in seconds; `None` for a silent peer.
-        is_older: Whether it learns `on_pong` from the first Ping only.
+        lacks: The functions of the extension that it does not offer.
         scope: Keys of the scope that differ from the usual.
     """
 
@@ -139,34 +139,53 @@ class FakeServer:
         app: Application,
         *,
         pong_after: float | None = None,
-        is_older: bool = False,
+        lacks: Collection[str] = (),
         **scope: Any,
     ) -> None:
+        functions: dict[str, Any] = {
+            "take_over": self._take_over,
+            "ping": self._ping,
+            "fail": self._fail,
+            "read_ahead": self._read_ahead,
+            "bound_closing": self._bound_closing,
+            "traffic": lambda: self.tell_traffic(),
+        }
+        extension = {name: call for name, call in functions.items() if name not in lacks}
         self.scope: Scope = {
             "type": "websocket",
             "path": "/chat",
             "client": ("192.0.2.1", 50000),
-            "extensions": {"websocket.ping": {}, "websocket.http.response": {}},
+            "extensions": {"websocket.ping": extension, "websocket.http.response": {}},
             "state": {},
             **scope,
         }
         self.pong_after = pong_after
-        self.is_older = is_older
         self.is_open = True
+        self.close_timeout: float | None = None
+        self.traffic: Any = {}
+        self.tell_traffic: Callable[[], Any] = lambda: self.traffic
         self.on_pong: Any = None
+        self.on_closing: Any = None
+        self.on_read_paused: Any = None
         self.writable = asyncio.Event()
         self.writable.set()
         self.incoming: asyncio.Queue[Event | Exception] = asyncio.Queue()
         self.sent: list[Event] = []  # by the application
-        self.pings: list[Event] = []
+        self.pings: list[bytes] = []
         self.pinged_at: list[float] = []
-        self.failures: list[Event] = []
+        self.failures: list[tuple[int, str, float]] = []
         self.failed_at: float | None = None
         self.on_accept: Callable[[], object] = lambda: None
         self.on_ping: Callable[[], object] = lambda: None
         self.on_fail: Callable[[], object] = lambda: None
         self.incoming.put_nowait({"type": "websocket.connect"})
-        self.task = asyncio.ensure_future(_run(app, self.scope, self._receive, self._send))
+        self.task = asyncio.ensure_future(self._run(app))
+
+    async def _run(self, app: Application) -> None:
+        try:
+            await app(self.scope, self._receive, self._send)
+        finally:
+            self.closing()
 
     async def _receive(self) -> Event:
         event = await self.incoming.get()
@@ -178,43 +197,59 @@ class FakeServer:
         return event
 
     async def _send(self, event: Event) -> None:
+        await self.writable.wait()
+        self._must_be_open()
+        self.sent.append(event)
         kind = event["type"]
-        if kind == "websocket.ping":
-            self._ping(event)
-        elif kind == "websocket.close" and "timeout" in event:
-            self._fail(event)
-        else:
-            await self.writable.wait()
-            self._must_be_open()
-            self.sent.append(event)
-            self.is_open = kind != "websocket.close"
-            if kind == "websocket.accept" and not self.is_older:
-                self.on_pong = event.get("on_pong")
-                self.on_accept()
+        if kind == "websocket.close":
+            self.is_open = False
+            self.closing()
+        if kind == "websocket.accept":
+            self.on_accept()
 
-    def _ping(self, event: Event) -> None:
+    def _take_over(self, on_pong: Any, on_closing: Any) -> None:
+        self.on_pong, self.on_closing = on_pong, on_closing
+
+    def _read_ahead(self, on_read_paused: Any) -> None:
+        self.on_read_paused = on_read_paused
+
+    def _bound_closing(self, timeout: float) -> None:
+        self.close_timeout = timeout
+
+    def _ping(self, payload: bytes) -> None:
         self._must_be_open()
         self.on_ping()
-        self.pings.append(event)
-        self.on_pong = event["on_pong"]
+        self.pings.append(payload)
         self.pinged_at.append(elapsed())
         if self.pong_after is not None:
-            fake_loop().call_later(self.pong_after, self.pong, event["bytes"])
+            fake_loop().call_later(self.pong_after, self.pong, payload)
 
-    def _fail(self, event: Event) -> None:
+    def _fail(self, code: int, reason: str, timeout: float) -> None:
         self._must_be_open()
         self.is_open = False
-        self.failures.append(event)
+        self.failures.append((code, reason, timeout))
         self.failed_at = elapsed()
+        self._drop_callbacks()
         self.on_fail()
+
+    def _drop_callbacks(self) -> None:
+        self.on_pong = self.on_closing = self.on_read_paused = None
 
     def _must_be_open(self) -> None:
         if not self.is_open:
             raise ConnectionError("the WebSocket connection is not open")
 
-    def pong(self, payload: bytes | None) -> None:
-        """A Pong comes from the peer; `None` tells that none will come any more."""
-        self.on_pong(payload, time.monotonic())
+    def pong(self, payload: bytes) -> None:
+        """A Pong comes from the peer."""
+        if self.on_pong is not None:
+            self.on_pong(payload, time.monotonic())
+
+    def closing(self) -> None:
+        """The connection begins to close."""
+        on_closing = self.on_closing
+        self._drop_callbacks()
+        if on_closing is not None:
+            on_closing()
 
     def text(self, text: str) -> Event:
         """A message comes from the peer."""
@@ -227,6 +262,7 @@ class FakeServer:
         self.is_open = False
         event = {"type": "websocket.disconnect", "code": code, "reason": ""}
         self.incoming.put_nowait(event)
+        self.closing()
         return event
 
 
@@ -254,16 +290,16 @@ class Puppet:
 
 
 async def accepted(
-    *, pong_after: float | None = None, scope: Scope | None = None, **settings: Any
+    *,
+    pong_after: float | None = None,
+    lacks: Collection[str] = (),
+    scope: Scope | None = None,
+    **settings: Any,
 ) -> tuple[FakeServer, Puppet]:
     """Return both ends of a connection that has just been accepted, behind the middleware."""
     app = Puppet()
     wrapped = KeepaliveMiddleware(app, **settings)
-    server = FakeServer(wrapped, pong_after=pong_after, **(scope or {}))
+    server = FakeServer(wrapped, pong_after=pong_after, lacks=lacks, **(scope or {}))
     await ticks()
     assert server.sent[0]["type"] == "websocket.accept"
     return server, app
-
-
-async def _run(app: Application, *args: Any) -> None:
-    await app(*args)

@@ -17,12 +17,12 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from asgi_keepalive.servers import closing
+from asgi_keepalive.endpoint import closing, lingering
 
 from .client import Client
 from .timeouts import LATE
 
-LOOK = 2 * closing.FIRST_LOOK
+LOOK = 2 * lingering.FIRST_LOOK
 """Seconds that pass at most, here, until the end of a closing connection is seen."""
 
 LAST_LOOK = 2 * LOOK
@@ -111,6 +111,7 @@ def running(server: Server) -> Iterator[Server]:
     loggers[0].setLevel(logging.DEBUG)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(closing, "LONGEST_WAIT", LOOK)
+        patch.setattr(lingering, "LONGEST_WAIT", LOOK)
         server.thread.start()
         wait_until(server.is_up)
         try:

@@ -8,20 +8,18 @@ from typing import Any
 
 from hypercorn.asyncio.tcp_server import TCPServer
 from hypercorn.protocol.h11 import H11Protocol
-from hypercorn.protocol.ws_stream import WebsocketBuffer, WSStream
+from hypercorn.protocol.ws_stream import WSStream
 
+from ...endpoint.endpoint import Endpoint, Functions
+from ...endpoint.libraries import wsproto_is_known
+from ...endpoint.transports import missing_methods
 from ...extension import Receive, Send, Server
-from ..transports import missing_methods
-from .protocol import KeepaliveProtocol
+from .http1 import HTTP1Adapter
 
 TOUCHED = {
-    WSStream: (
-        *("_send_wsproto_event", "app_put", "app_send", "buffer", "closed", "config"),
-        *("send", "state"),
-    ),
+    WSStream: ("_send_wsproto_event", "app_put", "app_send", "closed", "config", "send", "state"),
     H11Protocol: ("send",),
     TCPServer: ("_close", "config", "loop", "reader", "writer"),
-    WebsocketBuffer: ("clear", "extend", "to_message"),
     StreamReader: ("_buffer", "_wakeup_waiter"),
     StreamWriter: ("_transport",),
 }
@@ -38,7 +36,7 @@ HTTP_2 = (
 
 
 def attach(stream: Any, receive: Receive, send: Send) -> Server | str | None:
-    """Make a connection speak the extension.
+    """Join a connection with an endpoint.
 
     Args:
         stream: What hypercorn's `send` is bound to.
@@ -46,8 +44,8 @@ def attach(stream: Any, receive: Receive, send: Send) -> Server | str | None:
         send: Where the application's own events go.
 
     Returns:
-        What speaks the extension; why there is none over HTTP/2 and HTTP/3, nor on trio; or `None`
-        if the inside is not what is expected, or `receive` or `send` is not the stream's own.
+        The server's side; why there is none over HTTP/2 and HTTP/3, nor on trio; or `None` if the
+        inside is not what is expected, or `receive` or `send` is not the stream's own.
     """
     http: Any = getattr(getattr(stream, "send", None), "__self__", None)
     tcp: Any = getattr(getattr(http, "send", None), "__self__", None)
@@ -55,25 +53,23 @@ def attach(stream: Any, receive: Receive, send: Send) -> Server | str | None:
         return TRIO
     if type(stream) is WSStream and type(http).__name__ in {"H2Protocol", "H3Protocol"}:
         return HTTP_2
-    inner = [(stream, "buffer"), (tcp, "reader"), (tcp, "writer")]
-    parts = stream, http, tcp, *(getattr(part, name, None) for part, name in inner)
+    parts = stream, http, tcp, getattr(tcp, "reader", None), getattr(tcp, "writer", None)
     for part, (cls, names) in zip(parts, TOUCHED.items(), strict=True):
         if type(part) is not cls or not all(hasattr(part, name) for name in names):
             return None
     if "connection" not in WSStream._accept.__code__.co_names:  # there is none before
         return None
-    if missing_methods(tcp.writer.transport):
+    if missing_methods(tcp.writer.transport) or not wsproto_is_known():
         return None
     queue = getattr(stream.app_put, "__self__", None)
     if queue is None or getattr(receive, "__self__", None) is not queue or send != stream.app_send:
         return None
-    protocol = KeepaliveProtocol(stream, tcp)
+    adapter = HTTP1Adapter(stream, tcp)
+    endpoint = Endpoint(adapter)
     return Server(
-        receive=protocol.queue.get,
-        send=functools.partial(protocol.extension.send, send),
-        send_other=functools.partial(protocol.send_other, send),
-        ping=protocol.extension.ping,
-        fail=protocol.extension.fail,
-        traffic=protocol.extension.traffic,
-        ends_calls=True,
+        receive=adapter.queue.get,
+        send=functools.partial(endpoint.send, functools.partial(adapter.pass_on, send)),
+        extension=Functions(endpoint),
+        send_message=functools.partial(adapter.send_message, send),
+        releases_calls=True,
     )

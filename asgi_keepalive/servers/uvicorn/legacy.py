@@ -1,21 +1,30 @@
-"""uvicorn's `websockets` protocol, on that library's legacy implementation; both deprecated."""
+"""uvicorn's `websockets` protocol, on that library's legacy implementation; both deprecated.
+
+Its library reads in a task, and so it keeps its own reading. A connection that is joined is given
+another class, which tells of Pongs, reads ahead, and lets no wait last. (Changing an object's class
+needs a class with exactly one base, which both have.)
+"""
 
 from __future__ import annotations
 
 import asyncio
+import functools
 from typing import Any
 
 from uvicorn.protocols.websockets.websockets_impl import WebSocketProtocol
 from websockets.frames import Opcode
 from websockets.protocol import State
 
-from ...extension import Event
-from ..reading import MAX_BYTES, size
-from . import shared
-from .reading import max_unread
+from ...endpoint.adapter import Adapter
+from ...endpoint.closing import BoundedTransport
+from ...endpoint.endpoint import Endpoint, Functions
+from ...endpoint.queue import MAX_BYTES, size
+from ...extension import Event, Receive, Send, Server
+from . import joining
+from .newer import max_unread
 
 TOUCHED = (
-    *shared.TOUCHED,
+    *joining.TOUCHED,
     "_drain_waiter",
     "_paused",
     "_put_message_waiter",
@@ -29,31 +38,58 @@ TOUCHED = (
     "read_message",
     "state",
     "write_close_frame",
-    "write_frame_sync",
 )
 """The undocumented attributes on which this module rests."""
-
 
 TURN = 64
 """Frames that are read before others have their turn."""
 
 
-class KeepaliveProtocol(shared.extended(WebSocketProtocol)):  # type: ignore[misc]
-    """Serves the `websocket.ping` extension, which `docs/extension.md` specifies."""
+class LegacyAdapter(Adapter):
+    """A connection of this protocol."""
 
-    touched = TOUCHED
+    def __init__(self, protocol: Any) -> None:
+        self.protocol = protocol
+        self.loop = protocol.loop
+        self.transport = protocol.transport
+
+    def use_transport(self, transport: BoundedTransport) -> None:
+        self.transport = self.protocol.transport = transport
+
+    def stop_keepalive(self) -> None:
+        self.protocol.ping_interval = None
+        task = getattr(self.protocol, "keepalive_ping_task", None)
+        if task is not None:  # the application has accepted before
+            task.cancel()
+
+    def is_open(self) -> bool:
+        return self.protocol.state is State.OPEN and not self.transport.is_closing()
+
+    def write_close(self, code: int, reason: str) -> None:
+        self.protocol.fail_connection(code, reason)
+
+    def failed(self, code: int, reason: str) -> None:
+        pass  # this protocol's own state is CLOSING by then
+
+    def end_writing(self) -> None:
+        pass  # so its send raises
+
+
+class JoinedProtocol(WebSocketProtocol):
+    """A connection of this protocol that has been joined with an endpoint."""
+
+    transport: Any
+    endpoint: Endpoint
     _behind = False
     _in_turn = 0
     _drain_waiter: asyncio.Future[None] | None
     _put_message_waiter: asyncio.Future[None] | None
 
-    async def asgi_send(self, message: Event) -> None:
-        await self.extension.send(super().asgi_send, message)
-
     async def read_frame(self, max_size: int | None) -> Any:
+        # The library tells nobody of Pongs, nor others of a peer that sends all the time.
         frame = await super().read_frame(max_size)
         if frame.opcode == Opcode.PONG:
-            self.extension.pong(bytes(frame.data))
+            self.endpoint.pong(bytes(frame.data))
         elif frame.opcode == Opcode.CLOSE:
             # The answer to it may have to wait for a peer that reads nothing any more.
             self.transport.abort_after(self.transport.close_timeout)
@@ -63,18 +99,14 @@ class KeepaliveProtocol(shared.extended(WebSocketProtocol)):  # type: ignore[mis
             await asyncio.sleep(0)
         return frame
 
-    # The task that reads waits while as many messages as this are unread.
     @property
-    def max_queue(self) -> int:
+    def max_queue(self) -> int:  # type: ignore[override]
+        # The task that reads waits while as many messages as this are unread.
         behind = self._is_behind()
         if behind is not self._behind:
             self._behind = behind
-            self.extension.read_paused(behind)
+            self.endpoint.read_paused(behind)
         return 0 if behind and self.state is State.OPEN else len(self.messages) + 1
-
-    @max_queue.setter
-    def max_queue(self, value: int | None) -> None:
-        self.__dict__["max_queue"] = value  # for the original, should this class not fit it
 
     def _is_behind(self) -> bool:
         """Whether too much is unread."""
@@ -85,9 +117,8 @@ class KeepaliveProtocol(shared.extended(WebSocketProtocol)):  # type: ignore[mis
             return False
         return self._behind or unread >= limit or unread_bytes >= MAX_BYTES
 
-    # Once the application has closed nothing may keep the peer's answer from being read.
-
     async def write_close_frame(self, close: Any, data: Any = None) -> None:
+        # Once the application has closed nothing may keep the peer's answer from being read.
         waiter, self._put_message_waiter = self._put_message_waiter, None
         if waiter is not None:
             waiter.set_result(None)
@@ -100,8 +131,8 @@ class KeepaliveProtocol(shared.extended(WebSocketProtocol)):  # type: ignore[mis
                 message = await super().read_message()
         return message
 
-    # The original asserts that only one task at a time waits for the buffer to drain.
     async def _drain_helper(self) -> None:
+        # The original asserts that only one task at a time waits for the buffer to drain.
         if self._paused and not self.connection_lost_waiter.done():
             if self._drain_waiter is None:
                 self._drain_waiter = self.loop.create_future()
@@ -114,19 +145,63 @@ class KeepaliveProtocol(shared.extended(WebSocketProtocol)):  # type: ignore[mis
         else:
             await super()._drain_helper()
 
-    # What the extension asks for.
+    def eof_received(self) -> Any:
+        super().eof_received()
+        return self.endpoint.eof_received()
 
-    async def accepted(self) -> None:
-        await self.handshake_completed_event.wait()
+    def shutdown(self) -> None:
+        # uvicorn's own would write another Close frame, which its libraries refuse.
+        if not self.transport.hurry():
+            super().shutdown()
+            self.transport.hurry()
 
-    def is_established(self) -> bool:
-        return self.state is State.OPEN and not self.transport.is_closing()
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.endpoint.lost()
+        super().connection_lost(exc)
 
-    def write_ping(self, payload: bytes) -> None:
-        self.write_frame_sync(True, Opcode.PING, payload)
 
-    def write_close(self, code: int, reason: str) -> None:
-        self.fail_connection(code, reason)
+def _endpoint(protocol: Any) -> Endpoint:
+    # `max_queue` hides the value that it had.
+    protocol.__class__ = JoinedProtocol
+    protocol.endpoint = Endpoint(LegacyAdapter(protocol))
+    endpoint: Endpoint = protocol.endpoint
+    return endpoint
 
-    def end(self) -> None:
-        pass  # this protocol's own state is CLOSING by then, so its send raises
+
+async def _accepting(protocol: Any, send: Send, event: Event) -> None:
+    """Send, and return from an accept when its handshake is over."""
+    await send(event)
+    if event["type"] == "websocket.accept":
+        await protocol.handshake_completed_event.wait()
+
+
+def join(protocol: Any, receive: Receive, send: Send) -> Server | None:
+    """Join a connection with an endpoint, if its inside is what is expected."""
+    # A subclass may have changed anything.
+    if type(protocol) is not WebSocketProtocol or joining.unexpected(protocol, TOUCHED):
+        return None
+    endpoint = _endpoint(protocol)
+    accepting = functools.partial(_accepting, protocol, send)
+    return Server(
+        receive=receive,
+        send=functools.partial(endpoint.send, accepting),
+        extension=Functions(endpoint),
+        send_message=send,
+        is_closing=endpoint.transport_is_closing,
+    )
+
+
+class KeepaliveProtocol(WebSocketProtocol):
+    """Declares the `websocket.ping` extension, which `docs/extension.md` specifies."""
+
+    def connection_made(self, transport: Any) -> None:
+        # asyncio's name, so it is there in any uvicorn: whatever else is not is told here.
+        super().connection_made(transport)
+        self.keepalive_fits = joining.fits(self, joining.unexpected(self, TOUCHED))
+
+    async def run_asgi(self) -> None:
+        # The scope is complete, and the application has not begun.
+        if self.keepalive_fits:
+            accepting = functools.partial(_accepting, self, self.asgi_send)
+            self.asgi_send = joining.declare(self, _endpoint, accepting)  # type: ignore[assignment]
+        await super().run_asgi()

@@ -2,96 +2,73 @@
 
 from __future__ import annotations
 
+import logging
+from typing import Any
+
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
-from websockets.frames import Frame, Opcode
 
-from .reading import TOUCHED as READING_TOUCHED
-from .reading import reading_ahead
-
-TOUCHED = (
-    *READING_TOUCHED,
-    "frames",
-    "handle_bytes",
-    "handle_close",
-    "handle_connect",
-    "handle_cont",
-    "handle_events",
-    "handle_text",
+from ...endpoint.endpoint import Endpoint
+from ...endpoint.inflate import Inflater
+from ...endpoint.libraries import (
+    inflater_of_websockets,
+    unparsed_by_websockets,
+    websockets_is_known,
 )
+from ...extension import Receive, Send, Server
+from . import joining, newer
+from .newer import NewerAdapter
+
+TOUCHED = (*newer.TOUCHED, "frames")
 """The undocumented attributes on which this module rests."""
 
 
-CONT, TEXT, BINARY, PING, PONG = (
-    Opcode.CONT,
-    Opcode.TEXT,
-    Opcode.BINARY,
-    Opcode.PING,
-    Opcode.PONG,
-)
+class SansIOAdapter(NewerAdapter):
+    """A connection of this protocol."""
 
-PONG_BYTE = b"\x8a"
-"""How an unfragmented Pong frame begins (5.2)."""
+    __slots__ = ()
 
-FRAGMENTS = 1024
-"""So many fragments are kept apart: an object for each may hold far more than its bytes."""
+    pongs_after_close = True
+
+    @property
+    def logger(self) -> logging.Logger:
+        logger: logging.Logger = self.protocol.conn.logger
+        return logger
+
+    def unparsed(self) -> bytes | None:
+        if not self.is_open() or self.protocol.frames:  # those of a message
+            return None
+        return unparsed_by_websockets(self.protocol.conn)
+
+    def inflater(self) -> Inflater | None:
+        return inflater_of_websockets(self.protocol.conn)
 
 
-class KeepaliveProtocol(reading_ahead(WebSocketsSansIOProtocol)):  # type: ignore[misc]
-    """Serves the `websocket.ping` extension, which `docs/extension.md` specifies."""
+def _unexpected(protocol: Any) -> list[str]:
+    return joining.unexpected(protocol, TOUCHED) or ["conn"] * (not websockets_is_known())
 
-    touched = TOUCHED
-    frames: list[bytes]
-    _joined = 0  # of them, from many fragments each
 
-    def handle_events(self) -> None:
-        # uvicorn's own looks each opcode up in an enumeration, several times a frame.
-        for event in self.conn.events_received():
-            if isinstance(event, Frame):
-                opcode = event.opcode
-                if opcode is BINARY:
-                    self.handle_bytes(event)
-                elif opcode is TEXT:
-                    self.handle_text(event)
-                elif opcode is CONT:
-                    self.handle_cont(event)
-                elif opcode is PING:
-                    self.handle_ping()
-                elif opcode is PONG:
-                    self.handle_pong(event)
-                else:
-                    self.handle_close(event)
-            else:
-                self.handle_connect(event)
+def join(protocol: Any, receive: Receive, send: Send) -> Server | None:
+    """Join a connection with an endpoint, if its inside is what is expected."""
+    # A subclass may have changed anything.
+    if type(protocol) is not WebSocketsSansIOProtocol or _unexpected(protocol):
+        return None
+    return newer.join(SansIOAdapter(protocol), receive, send)
 
-    def handle_ping(self) -> None:
-        if self.may_pong():
-            super().handle_ping()
-            return
-        for frame in self.conn.data_to_send():
-            if frame[:1] == PONG_BYTE:
-                self._pong = frame
-            else:
-                self.transport.write(frame)  # the reply to a Close that came with the Ping
 
-    def handle_cont(self, event: Frame) -> None:
-        super().handle_cont(event)
-        self._joined = min(self._joined, len(self.frames))
-        if len(self.frames) - self._joined >= FRAGMENTS:
-            self.frames[self._joined :] = [b"".join(self.frames[self._joined :])]
-            self._joined += 1
+def _endpoint(protocol: Any) -> Endpoint:
+    return Endpoint(SansIOAdapter(protocol))
 
-    def is_between_frames(self) -> bool:
-        """Whether the library's parser waits for the first byte of a frame."""
-        waits_in = self.conn.parser
-        while waits_in.gi_yieldfrom is not None:
-            waits_in = waits_in.gi_yieldfrom
-        return bool(waits_in.__name__ == "at_eof")  # not in read_exact
 
-    def handle_pong(self, event: Frame) -> None:
-        self.extension.pong(bytes(event.data))
-        super().handle_pong(event)
+class KeepaliveProtocol(WebSocketsSansIOProtocol):
+    """Declares the `websocket.ping` extension, which `docs/extension.md` specifies."""
 
-    def write_close(self, code: int, reason: str) -> None:
-        self.conn.send_close(code, reason)
-        self.transport.write(b"".join(self.conn.data_to_send()))
-        self.failed(code, reason)
+    def connection_made(self, transport: Any) -> None:
+        # asyncio's name, so it is there in any uvicorn: whatever else is not is told here.
+        super().connection_made(transport)
+        self.keepalive_fits = joining.fits(self, _unexpected(self))
+
+    async def run_asgi(self) -> None:
+        # The scope is complete, and the application has not begun.
+        if self.keepalive_fits:
+            self.send = joining.declare(self, _endpoint, self.send)  # type: ignore[assignment]
+        await super().run_asgi()

@@ -2,36 +2,59 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from uvicorn.protocols.websockets.wsproto_impl import WSProtocol
-from wsproto.events import CloseConnection, Ping, Pong
 
-from ..deflate import keep_messages_whole
-from .reading import TOUCHED, reading_ahead
+from ...endpoint.endpoint import Endpoint
+from ...endpoint.inflate import Inflater
+from ...endpoint.libraries import inflater_of_wsproto, unparsed_by_wsproto, wsproto_is_known
+from ...extension import Receive, Send, Server
+from . import joining, newer
+from .newer import TOUCHED, NewerAdapter
 
-__all__ = ["TOUCHED", "KeepaliveProtocol"]
+__all__ = ["TOUCHED", "KeepaliveProtocol", "join"]
 
 
-class KeepaliveProtocol(reading_ahead(WSProtocol)):  # type: ignore[misc]
-    """Serves the `websocket.ping` extension, which `docs/extension.md` specifies."""
+class WSProtoAdapter(NewerAdapter):
+    """A connection of this protocol."""
 
-    touched = TOUCHED
+    __slots__ = ()
 
-    async def accepted(self) -> None:
-        keep_messages_whole(self.conn.connection)
+    def unparsed(self) -> bytes | None:
+        # The connection is made when the application accepts.
+        return unparsed_by_wsproto(self.protocol.conn.connection) if self.is_open() else None
 
-    def handle_ping(self, event: Ping) -> None:
-        if self.is_established():
-            self.answer_ping(self.conn.send(event.response()))
+    def inflater(self) -> Inflater | None:
+        return inflater_of_wsproto(self.protocol.conn.connection)
 
-    def is_between_frames(self) -> bool:
-        """Whether the library's parser waits for the first byte of a frame."""
-        decoder = self.conn.connection._proto._frame_decoder
-        return decoder.header is None and not decoder.buffer
 
-    def handle_pong(self, event: Pong) -> None:
-        self.extension.pong(bytes(event.payload))
-        super().handle_pong(event)
+def _unexpected(protocol: Any) -> list[str]:
+    return joining.unexpected(protocol, TOUCHED) or ["conn"] * (not wsproto_is_known())
 
-    def write_close(self, code: int, reason: str) -> None:
-        self.transport.write(self.conn.send(CloseConnection(code=code, reason=reason)))
-        self.failed(code, reason)
+
+def join(protocol: Any, receive: Receive, send: Send) -> Server | None:
+    """Join a connection with an endpoint, if its inside is what is expected."""
+    # A subclass may have changed anything.
+    if type(protocol) is not WSProtocol or _unexpected(protocol):
+        return None
+    return newer.join(WSProtoAdapter(protocol), receive, send)
+
+
+def _endpoint(protocol: Any) -> Endpoint:
+    return Endpoint(WSProtoAdapter(protocol))
+
+
+class KeepaliveProtocol(WSProtocol):
+    """Declares the `websocket.ping` extension, which `docs/extension.md` specifies."""
+
+    def connection_made(self, transport: Any) -> None:
+        # asyncio's name, so it is there in any uvicorn: whatever else is not is told here.
+        super().connection_made(transport)
+        self.keepalive_fits = joining.fits(self, _unexpected(self))
+
+    async def run_asgi(self) -> None:
+        # The scope is complete, and the application has not begun.
+        if self.keepalive_fits:
+            self.send = joining.declare(self, _endpoint, self.send)  # type: ignore[assignment]
+        await super().run_asgi()

@@ -11,7 +11,7 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from uvicorn.protocols.websockets.wsproto_impl import WSProtocol
 from websockets.protocol import State
 
-from asgi_keepalive.servers.reading import MAX_BYTES, size
+from asgi_keepalive.endpoint.queue import MAX_BYTES, size
 
 
 def reading_ahead(base: Any) -> Any:

@@ -7,6 +7,7 @@ from math import inf
 from typing import Any, NamedTuple
 
 from ...support.client import CLOSE
+from .frames import MAX_SIZE
 from .stage import Outcome, Play, client
 
 CLEANLY = ("FIN", "close_notify")
@@ -64,7 +65,14 @@ def close_frame(outcome: Outcome) -> int | None:
 def gone_in(play: Play) -> float:
     """Return the number of the move in which the client, or the application, began to end it."""
     ends = ("FIN", "cut", "RST", "close", "noise", "send")
-    return next((n for n, move in enumerate(play.moves) if move.what in ends), inf)
+    return next(
+        (
+            n
+            for n, move in enumerate(play.moves)
+            if move.what in ends or (move.what == "stream" and move.arguments[0] > MAX_SIZE)
+        ),
+        inf,
+    )
 
 
 def does(play: Play, who: str, *whats: str) -> bool:

@@ -298,7 +298,8 @@ class _Performance:
         if what == "send":
             wire.out += self._sent(arguments[0])
         elif what == "messages":
-            wire.out += b"".join(frame(TEXT, b"%d" % one) for one in range(arguments[0]))
+            messages = (frame(TEXT, b"%d" % one) for one in range(arguments[0]))
+            wire.out += self._sent(b"".join(messages))
         elif what == "noise":
             wire.out += self._sent(NOISE[arguments[0]])
         elif what == "pong":
@@ -574,13 +575,21 @@ async def _serve_and_abort(serve: Any) -> None:
         with suppress(ssl.SSLError, asyncio.CancelledError):
             await serve()
     finally:
-        connections = getattr(asyncio.get_running_loop(), "_transports", {})  # not uvloop's
-        for transport in list(connections.values()):
-            transport.abort()
+        _abort_connections()
+
+
+def _abort_connections() -> None:
+    connections = getattr(asyncio.get_running_loop(), "_transports", {})  # not uvloop's
+    for transport in list(connections.values()):
+        transport.abort()
 
 
 def _cancel_connections() -> None:
-    """Let a plain hypercorn exit, which never does while a connection has unread messages."""
+    """Let a plain hypercorn exit, which never does while a connection has unread messages.
+
+    Nor, over TLS, while a client does not close.
+    """
+    _abort_connections()
     for task in asyncio.all_tasks():
         if any(part in repr(task) for part in ("_server_callback", "TCPServer", "_handle")):
             task.cancel()

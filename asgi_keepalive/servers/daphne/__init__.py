@@ -1,0 +1,93 @@
+"""daphne, over TCP and TLS.
+
+There, one object is a connection: autobahn's protocol on a transport of Twisted's. A connection
+that is joined is given another class, and a transport that is one of asyncio's. (Changing an
+object's class needs a class with exactly one base, the object's own.)
+
+Of itself daphne never holds up an application that sends, tells it of a peer's Close only when TCP
+is gone, leaves a connection open when its application returns, and drops all of them when it exits.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+from daphne.ws_protocol import WebSocketProtocol  # type: ignore[import-untyped]
+from twisted.internet.tcp import Connection
+
+from ...endpoint.endpoint import Endpoint, Functions
+from ...extension import Receive, Send, Server
+from .adapter import DaphneAdapter
+from .transport import TOUCHED as TOUCHED_TCP
+from .transport import tcp_of
+
+TOUCHED = (
+    "CLOSE_STATUS_CODE_NORMAL",
+    "STATE_CONNECTING",
+    "STATE_OPEN",
+    "_closeConnection",
+    "_onOpen",
+    "application_queue",
+    "check_timeouts",
+    "closeHandshakeTimeout",
+    "connectionLost",
+    "data",
+    "dataReceived",
+    "dropConnection",
+    "last_ping",
+    "maxMessagePayloadSize",
+    "onClose",
+    "onCloseFrame",
+    "processData",
+    "sendCloseFrame",
+    "server",
+    "state",
+    "transport",
+)
+"""The attributes of a protocol on which this package rests; most are not documented."""
+
+TOUCHED_PARSER = {"current_frame", "data", "inside_message"}
+"""The attributes of its parser, which has most of them once the connection is open."""
+
+TOUCHED_SERVER = ("connections", "ping_interval")
+"""Those of its server."""
+
+
+def attach(protocol: Any, receive: Receive, send: Send) -> Server | None:
+    """Join a connection with an endpoint.
+
+    Args:
+        protocol: What daphne's `send` is made of.
+        receive: Where the application's events come from.
+        send: Where the application's own events go.
+
+    Returns:
+        The server's side, or `None` if this is not a connection of daphne's, its inside is not
+        what is expected, or something between hides its `receive`.
+    """
+    if type(protocol) is not WebSocketProtocol or not _has(protocol, TOUCHED):
+        return None
+    if not _has(protocol.server, TOUCHED_SERVER):
+        return None
+    if not set(WebSocketProtocol.processData.__code__.co_names) >= TOUCHED_PARSER:
+        return None
+    tcp = tcp_of(protocol.transport)
+    if not isinstance(tcp, Connection) or not _has(tcp, TOUCHED_TCP):
+        return None
+    task = protocol.server.connections.get(protocol, {}).get("application_instance")
+    if task is None or receive != protocol.application_queue.get:
+        return None
+    adapter = DaphneAdapter(protocol, task)
+    endpoint = Endpoint(adapter)
+    return Server(
+        receive=adapter.queue.get,
+        send=functools.partial(endpoint.send, send),
+        extension=Functions(endpoint),
+        send_message=functools.partial(adapter.pass_on, send),
+        releases_calls=True,
+    )
+
+
+def _has(owner: Any, names: tuple[str, ...]) -> bool:
+    return all(hasattr(owner, name) for name in names)

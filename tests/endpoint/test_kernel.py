@@ -1,0 +1,170 @@
+"""What the kernel knows of a connection."""
+
+from __future__ import annotations
+
+import asyncio
+import select
+import socket
+import sys
+import time
+from typing import Any
+
+import pytest
+
+from asgi_keepalive.endpoint.kernel import (
+    duplicate,
+    reset_on_close,
+    traffic,
+    unacknowledged,
+    unread,
+)
+
+from ..support.tcp import Pair, fill
+
+
+class TestUnacknowledged:
+    def test_nothing(self, pair: Pair) -> None:
+        assert unacknowledged(pair[0]) == 0
+
+    def test_what_the_peer_has_no_room_for(self, pair: Pair) -> None:
+        near, _ = pair
+        sent = fill(near)
+        assert 0 < unacknowledged(near) < sent
+
+    def test_peer_that_reset_the_connection(self, pair: Pair) -> None:
+        near, far = pair
+        near.setblocking(False)
+        try:
+            while True:
+                near.send(bytes(65536))
+        except BlockingIOError:
+            pass
+        reset_on_close(far)
+        far.close()
+        assert unacknowledged(near) == 0
+        with pytest.raises(ConnectionResetError):  # as the event loop may have seen before
+            near.recv(1)
+        assert unacknowledged(near) == 0
+
+
+class TestUnread:
+    def test_what_has_come(self, pair: Pair) -> None:
+        near, far = pair
+        assert unread(near) == 0
+        far.send(b"unread")
+        assert select.select([near], [], [], 10)[0]
+        assert unread(near) == len(b"unread")
+        near.recv(2)
+        assert unread(near) == len(b"read")
+
+
+class TestDuplicate:
+    def test_holds_the_connection(self, pair: Pair) -> None:
+        near, far = pair
+        held = duplicate(near)
+        assert held is not None
+        near.close()
+        with held:
+            held.send(b"x")
+            assert far.recv(1) == b"x"
+        assert far.recv(1) == b""
+
+
+class TestReset:
+    def test_comes_with_the_close(self, pair: Pair) -> None:
+        near, far = pair
+        reset_on_close(near)
+        near.send(b"x")
+        assert far.recv(1) == b"x"
+        near.close()
+        with pytest.raises(ConnectionResetError):
+            far.recv(1)
+
+
+class TestTraffic:
+    def test_idle(self, pair: Pair) -> None:
+        near, far = pair
+        far.send(b"x")
+        time.sleep(0.1)
+        unsent, quiet = traffic(near)  # though it has not been read
+        assert unsent == 0
+        assert quiet is not None
+        assert 0.08 < quiet < 1
+
+    def test_peer_without_room(self, pair: Pair) -> None:
+        near, _ = pair
+        sent = fill(near)
+        unsent, _ = traffic(near)
+        assert unsent is not None
+        assert 0 < unsent < sent
+
+    def test_older_linux(self) -> None:
+        class Older(socket.socket):
+            def getsockopt(self, *args: Any) -> Any:
+                return bytes(104)
+
+        with Older() as older:
+            assert traffic(older) == (None, None)
+
+
+class TestSocketsThatTellNothing:
+    def test_socket_that_is_closed(self, pair: Pair) -> None:
+        near, _ = pair
+        near.close()
+        assert unacknowledged(near) == 0
+        assert traffic(near) == (None, None)
+        assert duplicate(near) is None
+        reset_on_close(near)
+
+    def test_socket_of_uvloop_that_is_closed(self) -> None:
+        """It says so with another exception than a socket does."""
+        uvloop = pytest.importorskip("uvloop")
+
+        async def closed() -> None:
+            with socket.create_server(("127.0.0.1", 0)) as listening:
+                transport, _ = await asyncio.get_running_loop().create_connection(
+                    asyncio.Protocol, *listening.getsockname()
+                )
+            sock = transport.get_extra_info("socket")
+            transport.abort()
+            await asyncio.sleep(0)
+            assert sock.fileno() == -1
+            assert unacknowledged(sock) == 0
+            assert traffic(sock) == (None, None)
+            assert duplicate(sock) is None
+            reset_on_close(sock)
+
+        uvloop.run(closed())
+
+    def test_socket_that_is_not_tcp(self) -> None:
+        near, far = socket.socketpair()
+        with near, far:
+            assert unacknowledged(near) == 0
+            assert traffic(near) == (None, None)
+            reset_on_close(near)
+
+    def test_file_that_is_no_socket_to_the_kernel(self) -> None:
+        """Some event loops give out objects that only look like one."""
+
+        class Odd(socket.socket):
+            def getsockopt(self, *args: Any) -> Any:
+                return b"\1"
+
+            def fileno(self) -> int:
+                return -1
+
+        with Odd() as odd:
+            assert unacknowledged(odd) == 0
+
+    def test_others_than_linux_cannot_tell(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(sys, "platform", "darwin")
+        unlooked_at: Any = object()
+        assert unacknowledged(unlooked_at) == unread(unlooked_at) == 0
+        assert traffic(unlooked_at) == (None, None)
+
+    def test_event_loop_that_has_no_socket_any_more(self) -> None:
+        """Over TLS, uvloop's says so before it tells the protocol that the connection is lost."""
+        assert unacknowledged(None) == unread(None) == 0
+        assert traffic(None) == (None, None)
+        assert duplicate(None) is None
+        reset_on_close(None)
