@@ -33,6 +33,12 @@ BASE = {
 }
 """What each contender is compared with."""
 
+ECHO = {"uvloop": 0.80, "asyncio": 0.60}
+"""What the ratio of an echo is to be at most, with sansio, by the event loop."""
+
+ECHO_WSPROTO = 0.55
+"""The same with wsproto."""
+
 MEASURED_TOGETHER = (
     (MIDDLEWARE, "uvicorn, sansio", "no keepalive, sansio", "websockets", "picows"),
     ("middleware, wsproto", "uvicorn, wsproto"),
@@ -107,11 +113,18 @@ def compared(
 
 def echoes(loop: str, launches: int) -> Iterable[Row]:
     """An echoed message."""
-    limit = 1.0 if loop == "uvloop" else 0.75
     for size in 64, 16384:
         for names in MEASURED_TOGETHER:
             seconds = measure.echo(names, loop, size, launches)
+            limit = ECHO[loop] if MIDDLEWARE in names else ECHO_WSPROTO
             yield from compared(f"echo of {size} B", loop, seconds, limit)
+
+
+def deflated(loop: str, launches: int) -> Iterable[Row]:
+    """An echoed message with permessage-deflate."""
+    for names in (MIDDLEWARE, "uvicorn, sansio"), ("middleware, wsproto", "uvicorn, wsproto"):
+        seconds = measure.echo(names, loop, 1024, launches, deflate=True)
+        yield from compared("echo of 1024 B, deflated", loop, seconds, 1.0)
 
 
 def cycles(loop: str, launches: int) -> Iterable[Row]:
@@ -187,6 +200,7 @@ def wire(loop: str, launches: int) -> Iterable[Row]:
 
 PARTS: dict[str, Callable[[str, int], Iterable[Row]]] = {
     "echo": echoes,
+    "deflate": deflated,
     "idle": cycles,
     "scale": scale,
     "growth": growth,

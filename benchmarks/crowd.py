@@ -10,12 +10,19 @@ import asyncio
 import json
 import sys
 import time
+import zlib
 from typing import Any
 
 import uvloop
 from picows import WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
 
 from .files import allow_many_files
+
+DEFLATE = "permessage-deflate; client_max_window_bits; client_no_context_takeover"
+"""Is offered by clients that compress: each message alone, so that it can be sent again."""
+
+WINDOW_BITS = 12
+"""uvicorn asks for that."""
 
 AT_ONCE = 100
 """How many connections are opened at the same time."""
@@ -57,7 +64,7 @@ class Client(WSListener):
         """Send a message; return the seconds until it has come back."""
         began = time.monotonic()
         self.answer = asyncio.get_running_loop().create_future()
-        self.transport.send(WSMsgType.BINARY, message)
+        self.transport.send(WSMsgType.BINARY, message, rsv1=self.crowd.deflates)
         await self.answer
         return time.monotonic() - began
 
@@ -67,10 +74,16 @@ class Crowd:
 
     def __init__(self) -> None:
         self.clients: list[Client] = []
+        self.deflates = False
         self.pings = 0
+
+    async def deflate(self) -> None:
+        """Compress what is sent on the connections that are opened from now on."""
+        self.deflates = True
 
     async def connect(self, port: int, count: int) -> None:
         """Open so many connections more, to the paths /0, /1 ..., which are the clients' names."""
+        headers = {"Sec-WebSocket-Extensions": DEFLATE} if self.deflates else {}
         names = iter([f"/{number}" for number in range(count)])
 
         async def connect() -> None:
@@ -80,6 +93,7 @@ class Crowd:
                     lambda client=client: client,
                     f"ws://127.0.0.1:{port}{name}",
                     enable_auto_pong=False,
+                    extra_headers=headers,
                 )
                 self.clients.append(client)
 
@@ -91,7 +105,7 @@ class Crowd:
 
     async def echo(self, size: int, count: int) -> None:
         """Let every client send so many messages of that size, each after the other's return."""
-        message = bytes(size)
+        message = deflated(bytes(size)) if self.deflates else bytes(size)
 
         async def converse(client: Client) -> None:
             for _ in range(count):
@@ -123,6 +137,13 @@ class Crowd:
             "echo": echo,
             "stall": stall,
         }
+
+
+def deflated(message: bytes) -> bytes:
+    """Return the payload of a compressed message (RFC 7692 7.2.1)."""
+    compressor = zlib.compressobj(wbits=-WINDOW_BITS)
+    data = compressor.compress(message) + compressor.flush(zlib.Z_SYNC_FLUSH)
+    return data.removesuffix(b"\x00\x00\xff\xff")
 
 
 async def main() -> None:

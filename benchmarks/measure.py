@@ -137,8 +137,12 @@ def contest(loads: Iterable[Load], loop: str, timeout: float = 20) -> Iterator[d
             entry.crowd.kill()
 
 
-def echo(names: Iterable[str], loop: str, size: int, launches: int) -> dict[str, list[float]]:
+def echo(
+    names: Iterable[str], loop: str, size: int, launches: int, *, deflate: bool = False
+) -> dict[str, list[float]]:
     """Return the server's CPU seconds for one message of that size and its echo, each round.
+
+    With `deflate` both are compressed.
 
     The contenders take turns that last a tenth of a second or so.
     """
@@ -146,6 +150,8 @@ def echo(names: Iterable[str], loop: str, size: int, launches: int) -> dict[str,
     for order in orders(map(Load, found), launches):
         with contest(order, loop) as entries:
             for load, entry in entries.items():
+                if deflate:
+                    entry.crowd.call("deflate")
                 entry.connect(load.connections)
                 entry.crowd.call("echo", size, BURST)
             for _ in range(ECHO_ROUNDS):
