@@ -220,9 +220,10 @@ class BoundedTransport:
         return True
 
     def _close(self, step: Step) -> None:
+        if step not in TRANSITIONS[self.state]:
+            return  # uvloop's transports raise once they are closed
         wait = step is not Step.CLOSE or self._must_wait()
-        if not self._go(step):
-            return
+        self._go(step)
         self.abort_after(self.close_timeout)
         self._stop_writing()
         if unread(self._transport.get_extra_info("socket")):

@@ -214,7 +214,7 @@ class Receiver(asyncio.Protocol):
             self._hold()
 
     def resume(self) -> None:
-        """It is no longer."""
+        """There is room for more."""
         self._endpoint.read_paused(False)
         self._take_turn_later()
 
