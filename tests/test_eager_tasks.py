@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 
-from asgi_keepalive import KeepaliveTimeout, get_keepalive
+from asgi_keepalive import KeepaliveMiddleware, KeepaliveTimeout, get_keepalive
 
 from .conftest import Reports, Serve
 from .support.applications import accept
 from .support.client import CLOSE, PING, PONG, Client, close_code
-from .support.server import Server, kernel_sockets, wait_until
+from .support.server import Server, kernel_sockets, running, wait_until
+from .support.serving import serving
 
 pytestmark = pytest.mark.skipif(sys.version_info < (3, 12), reason="there are none before 3.12")
 
@@ -60,3 +61,17 @@ def test_frozen(serve: Serve, reports: Reports) -> None:
     with Client(server.port, receive_buffer=4096).open() as client:
         assert reports.get() == "frozen"
         wait_until(lambda: not kernel_sockets(server.port, client.port))
+
+
+@pytest.mark.parametrize("module", ["sansio", "wsproto", "legacy"])
+def test_class_that_declares_the_extension(module: str, loop: str, reports: Reports) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await accept(receive, send)
+        reports.put(await get_keepalive(scope).ping())
+
+    ws = f"asgi_keepalive.servers.uvicorn.{module}:KeepaliveProtocol"
+    with running(serving(KeepaliveMiddleware(app), ws=ws, loop=loop)) as server:
+        make_eager(server)
+        with Client(server.port).open() as client:
+            client.send(PONG, client.expect(PING))
+            assert reports.get() >= 0

@@ -1,4 +1,4 @@
-"""What an adapter must provide so that the endpoint can serve a connection of its server.
+"""The adapter of a server, and all that it must provide so that the endpoint can serve it.
 
 The endpoint holds an adapter, and calls it. An adapter calls nothing of the endpoint, but the
 transport and the queue that it is given.

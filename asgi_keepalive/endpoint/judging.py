@@ -1,4 +1,4 @@
-"""Which frames a peer may send, and what to say of those that it may not.
+"""Judging the frames of a peer: it may send some, and others fail the connection.
 
 The reasons are those of the `websockets` library.
 """

@@ -1,4 +1,4 @@
-"""What the kernel knows of a TCP connection, and is asked to do with it."""
+"""Asking the kernel about a TCP connection, and how to end it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if sys.platform == "linux":
     import termios
 
 GONE = OSError, ValueError
-"""What the use of a socket raises that is closed; uvloop's have a negative descriptor then."""
+"""A socket that is closed raises these when it is used; uvloop's has a negative descriptor."""
 
 TCP_CLOSE = 7
 """The state of a connection of which nothing is left, for Linux (`linux/tcp_states.h`)."""
@@ -47,7 +47,7 @@ def _queued(sock: socket.socket, request: int) -> int:
 
 
 TCP_INFO = struct.Struct("=52x I 88x I")
-"""What `traffic` reads of that, for Linux since 4.6 (`struct tcp_info` of `linux/tcp.h`)."""
+"""The part that `traffic` reads, for Linux since 4.6 (`struct tcp_info` of `linux/tcp.h`)."""
 
 
 def traffic(sock: socket.socket | None) -> tuple[int | None, float | None]:

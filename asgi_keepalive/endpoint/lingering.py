@@ -1,4 +1,4 @@
-"""What remains of a connection that is closing: bytes to discard, and a descriptor to hold."""
+"""A connection that is closing: its bytes are discarded, and its descriptor is held."""
 
 from __future__ import annotations
 

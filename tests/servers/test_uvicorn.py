@@ -255,3 +255,36 @@ class TestWhatIsStillReadWhileItCloses:
         if has_closed:
             adapter.peer_failed(1002, "")
         assert protocol.queue.unread == 0
+
+
+class TestBeforeUvicornIsReady:
+    """Eager tasks run an application before uvicorn has given the connection to its protocol."""
+
+    @pytest.mark.parametrize(("original", "module"), NEWER, ids=["sansio", "wsproto"])
+    @in_no_time
+    async def test_a_protocol_is_not_joined_yet(self, original: Any, module: Any) -> None:
+        protocol, transport = connected(original)
+        transport.protocol = "that of HTTP"
+        assert attach(protocol, protocol.receive, protocol.send) is None
+        assert type(protocol) is original
+        assert protocol.transport is transport
+        transport.protocol = protocol
+        assert isinstance(attach(protocol, protocol.receive, protocol.send), Server)
+
+    @pytest.mark.parametrize(("original", "module"), NEWER, ids=["sansio", "wsproto"])
+    @in_no_time
+    async def test_a_class_of_ours_waits_a_turn(self, original: Any, module: Any) -> None:
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            seen.append((scope["extensions"].keys(), protocol.transport.get_protocol()))
+
+        seen: list[Any] = []
+        protocol, transport = connected(module.KeepaliveProtocol, app)
+        transport.protocol = "that of HTTP"
+        protocol.data_received(HANDSHAKE)
+        await asyncio.sleep(0)
+        assert seen == []
+        transport.protocol = protocol
+        await ticks()
+        [(extensions, its_protocol)] = seen
+        assert "websocket.ping" in extensions
+        assert its_protocol is protocol

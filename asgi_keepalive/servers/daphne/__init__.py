@@ -51,7 +51,7 @@ TOUCHED_PARSER = {"current_frame", "data", "inside_message"}
 """The attributes of its parser, which has most of them once the connection is open."""
 
 TOUCHED_SERVER = ("connections", "ping_interval")
-"""Those of its server."""
+"""The attributes of its server."""
 
 
 def attach(protocol: Any, receive: Receive, send: Send) -> Server | None:

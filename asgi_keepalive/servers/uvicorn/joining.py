@@ -31,6 +31,14 @@ def unexpected(protocol: Any, touched: tuple[str, ...]) -> list[str]:
     return [f"transport.{name}" for name in missing_methods(protocol.transport)]
 
 
+def is_complete(protocol: Any) -> bool:
+    """Whether uvicorn has given the connection to its WebSocket protocol.
+
+    It does that last. Eager tasks run an application before.
+    """
+    return protocol.transport.get_protocol() is protocol
+
+
 def fits(protocol: Any, lacking: list[str]) -> bool:
     """Whether a class of ours that uvicorn was started with fits its base; warn once if not.
 

@@ -1,4 +1,4 @@
-"""What uvicorn's two newer protocols have in common."""
+"""uvicorn's two newer protocols, as far as they are alike."""
 
 from __future__ import annotations
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from typing import Any
 
@@ -52,6 +53,8 @@ def join(protocol: Any, receive: Receive, send: Send) -> Server | None:
     # A subclass may have changed anything.
     if type(protocol) is not WebSocketsSansIOProtocol or _unexpected(protocol):
         return None
+    if not joining.is_complete(protocol):
+        return None
     return newer.join(SansIOAdapter(protocol), receive, send)
 
 
@@ -70,5 +73,7 @@ class KeepaliveProtocol(WebSocketsSansIOProtocol):
     async def run_asgi(self) -> None:
         # The scope is complete, and the application has not begun.
         if self.keepalive_fits:
+            if not joining.is_complete(self):
+                await asyncio.sleep(0)
             self.send = joining.declare(self, _endpoint, self.send)  # type: ignore[assignment]
         await super().run_asgi()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from uvicorn.protocols.websockets.wsproto_impl import WSProtocol
@@ -38,6 +39,8 @@ def join(protocol: Any, receive: Receive, send: Send) -> Server | None:
     # A subclass may have changed anything.
     if type(protocol) is not WSProtocol or _unexpected(protocol):
         return None
+    if not joining.is_complete(protocol):
+        return None
     return newer.join(WSProtoAdapter(protocol), receive, send)
 
 
@@ -56,5 +59,7 @@ class KeepaliveProtocol(WSProtocol):
     async def run_asgi(self) -> None:
         # The scope is complete, and the application has not begun.
         if self.keepalive_fits:
+            if not joining.is_complete(self):
+                await asyncio.sleep(0)
             self.send = joining.declare(self, _endpoint, self.send)  # type: ignore[assignment]
         await super().run_asgi()
