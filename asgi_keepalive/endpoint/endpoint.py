@@ -93,8 +93,6 @@ class Endpoint:
             self._receiver = receive(adapter, transport, self)
             self._receiver.begin()  # if the application has accepted before
         self.transport_is_closing: Callable[[], bool] = transport.is_closing
-        if transport.is_closing():
-            self.lost()
 
     # The middleware calls these.
 

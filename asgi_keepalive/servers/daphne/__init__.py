@@ -80,6 +80,8 @@ def attach(protocol: Any, receive: Receive, send: Send) -> Server | None:
         return None
     adapter = DaphneAdapter(protocol, task)
     endpoint = Endpoint(adapter)
+    if adapter.transport.is_closing():
+        endpoint.lost()  # which the server has been told, and nobody will be told again
     return Server(
         receive=adapter.queue.get,
         send=functools.partial(endpoint.send, send),

@@ -66,6 +66,8 @@ def attach(stream: Any, receive: Receive, send: Send) -> Server | str | None:
         return None
     adapter = HTTP1Adapter(stream, tcp)
     endpoint = Endpoint(adapter)
+    if adapter.transport.is_closing():
+        endpoint.lost()  # which the server has been told, and nobody will be told again
     return Server(
         receive=adapter.queue.get,
         send=functools.partial(endpoint.send, functools.partial(adapter.pass_on, send)),
