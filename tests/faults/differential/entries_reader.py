@@ -71,13 +71,13 @@ def _text_in_part(plain: Outcome, behind: Outcome, play: Play) -> None:
     library = failed(behind, play)
     if library is not None and library.code == 1007 and _noticed(plain) != _noticed(behind):
         _take_over(plain, behind)
+    elif fails_in_part(behind, play):
+        _take_over(plain, behind)
+        plain.end, plain.freed = behind.end, behind.freed
     elif fails_behind_close(behind, play, _noticed(plain)):
         if [told[:2] for told in plain.told] == [told[:2] for told in behind.told]:
             plain.told = behind.told
         _take_over_end(plain, behind)
-    elif fails_in_part(behind, play):
-        _take_over(plain, behind)
-        plain.end, plain.freed = behind.end, behind.freed
 
 
 def _close_in_message(plain: Outcome, behind: Outcome, play: Play) -> None:
