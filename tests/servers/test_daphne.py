@@ -24,6 +24,7 @@ from asgi_keepalive.servers.daphne.transport import TOUCHED as TOUCHED_TCP
 from ..conftest import Reports, Serve
 from ..support.applications import accept
 from ..support.client import BINARY, TEXT, Client
+from ..support.daphne import connection_of, connection_to
 from ..support.server import running
 from ..support.serving import serving
 from ..support.timeouts import FAILED, TIMEOUT
@@ -32,16 +33,6 @@ pytestmark = [
     pytest.mark.parametrize("ws", ["daphne"]),
     pytest.mark.parametrize("loop", ["asyncio"]),
 ]
-
-
-def connection_of(send: Any) -> Any:
-    return send.args[0]
-
-
-def connection_to(server: Any) -> Any:
-    """Return the only connection of a server."""
-    [connection] = [one for one in server._server.connections if isinstance(one, WebSocketProtocol)]
-    return connection
 
 
 class TestAttach:

@@ -11,7 +11,6 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
-from daphne.ws_protocol import WebSocketProtocol  # type: ignore[import-untyped]
 
 from asgi_keepalive.extension import Server
 from asgi_keepalive.servers import find
@@ -19,6 +18,7 @@ from asgi_keepalive.servers import find
 from ..conftest import Reports, Serve
 from ..support.applications import accept
 from ..support.client import CLOSE, TEXT, Client, close_code, cut_off, frame
+from ..support.daphne import connection_to
 from ..support.server import freed, running, wait_until
 from ..support.serving import serving
 from ..support.timeouts import CLOSE_TIMEOUT, LATE
@@ -27,16 +27,6 @@ pytestmark = [
     pytest.mark.parametrize("ws", ["daphne"]),
     pytest.mark.parametrize("loop", ["asyncio"]),
 ]
-
-
-def connection_of(send: Any) -> Any:
-    return send.args[0]
-
-
-def connection_to(server: Any) -> Any:
-    """Return the only connection of a server."""
-    [connection] = [one for one in server._server.connections if isinstance(one, WebSocketProtocol)]
-    return connection
 
 
 class TestClosing:
