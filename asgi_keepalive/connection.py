@@ -121,7 +121,12 @@ class Connection:
         self._levels = Levels(server)
         self.keepalive = Keepalive(settings, self, self._heartbeat.round_trips)
         self.scope = with_keepalive(scope, self.keepalive)
-        self._levels.log_missing(logger, str(self))
+        if missing := self._levels.missing:
+            logger.debug(
+                "%s: the server offers no %s; docs/extension.md says what it cannot promise",
+                str(self),
+                ", ".join(missing),
+            )
         self._levels.bound_closing(settings.close_timeout)
         self._levels.take_over(self.on_pong, self.on_closing, self.on_read_paused)
 

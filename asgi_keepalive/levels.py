@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 from collections.abc import Callable
 
 from .extension import OnClosing, OnPong, OnReadPaused, Server, Traffic
@@ -45,15 +44,10 @@ class Levels:
             extension["read_ahead"](on_read_paused)
         extension["take_over"](on_pong, on_closing)
 
-    def log_missing(self, logger: logging.Logger, name: str) -> None:
-        """Say, for debugging, which functions the server does not offer."""
-        missing = [name for name in BEYOND_LEVEL_1 if name not in self._server.extension]
-        if missing:
-            logger.debug(
-                "%s: the server offers no %s; docs/extension.md says what it cannot promise",
-                name,
-                ", ".join(missing),
-            )
+    @property
+    def missing(self) -> list[str]:
+        """The functions that the server does not offer."""
+        return [name for name in BEYOND_LEVEL_1 if name not in self._server.extension]
 
     def bound_closing(self, timeout: float) -> None:
         """Bound every ending of the connection, in seconds."""
