@@ -42,6 +42,7 @@ class Calls:
         connection, server = self._connection, self._server
         timer = connection.timer
         watch = timer.watch
+        # It is `turn_if_due`, without a call more for each message.
         if time.monotonic() > (timer if watch is None else watch).turn_due:
             await timer.turn()
         if connection.state is FAILED:

@@ -157,6 +157,12 @@ class BoundedTransport:
         self._hurry(Step.HURRY)
         return self.is_closing()
 
+    def close_at_exit(self, close: Callable[[], object]) -> None:
+        """The server exits: call `close`, unless the connection is closing, and do not linger."""
+        if not self.hurry():
+            close()
+            self.hurry()
+
     def abort_after(self, timeout: float) -> None:
         """Abort TCP at the latest in `timeout` seconds; the first such call counts."""
         if self._abort_timer is None and self.state is not State.LOST:

@@ -137,8 +137,7 @@ class Endpoint:
             Close(code, reason).check()
         except ProtocolError as error:
             raise ValueError(f"{code} must not be in a Close frame") from error
-        if not timeout >= 0:
-            raise ValueError(f"timeout must be a number of seconds, 0 or more, not {timeout!r}")
+        _must_be_seconds(timeout)
         self._must_be_open()
         self._drop_callbacks()
         self._has_failed = True
@@ -160,8 +159,7 @@ class Endpoint:
         Raises:
             ValueError: The timeout is negative.
         """
-        if not timeout >= 0:
-            raise ValueError(f"timeout must be a number of seconds, 0 or more, not {timeout!r}")
+        _must_be_seconds(timeout)
         self._transport.close_timeout = timeout
 
     def traffic(self) -> Traffic:
@@ -232,3 +230,8 @@ class Endpoint:
 
     def _drop_callbacks(self) -> None:
         self._on_pong = self._on_closing = self._on_read_paused = None
+
+
+def _must_be_seconds(timeout: float) -> None:
+    if not timeout >= 0:
+        raise ValueError(f"timeout must be a number of seconds, 0 or more, not {timeout!r}")

@@ -38,7 +38,7 @@ def inflater_of_websockets(protocol: Any) -> Inflater | None:
             return Inflater(
                 extension.remote_max_window_bits,
                 extension.remote_no_context_takeover,
-                extension.decoder if hasattr(extension, "decoder") else None,
+                getattr(extension, "decoder", None),
             )
     return None
 

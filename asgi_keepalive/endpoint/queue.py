@@ -79,6 +79,11 @@ class ReadAheadQueue:
         self._getters: list[asyncio.Future[None]] = []
         self._last: Event | None = None
 
+    def take_from(self, own: asyncio.Queue[Event]) -> None:
+        """Take the events that wait in the server's own queue."""
+        while not own.empty():
+            self.put_nowait(own.get_nowait())
+
     def empty(self) -> bool:
         """Always false: a server asks whether to resume reading, which is not its business."""
         return False

@@ -93,10 +93,8 @@ class DaphneAdapter(ReadingAdapter):
         _close_at_exit(protocol.server, tcp_of(self.twisted_transport).reactor)
 
     def use_queue(self, queue: ReadAheadQueue) -> None:
-        own, self._protocol.application_queue = self._protocol.application_queue, queue
-        self.queue = queue
-        while not own.empty():
-            queue.put_nowait(own.get_nowait())
+        queue.take_from(self._protocol.application_queue)
+        self.queue = self._protocol.application_queue = queue
 
     def stop_keepalive(self) -> None:
         self._protocol.pings_by_itself = False
@@ -173,13 +171,14 @@ class DaphneAdapter(ReadingAdapter):
     def shut_down(self) -> Deferred[None]:
         """The server exits: return what fires when the connection is gone."""
         self._lost = Deferred()
-        if not self.transport.hurry():
-            if self.is_open():
-                self.write_close(1012, "")
-                self.end_reading(1012, "")
-            self.transport.close()
-            self.transport.hurry()
+        self.transport.close_at_exit(self._tell_and_close)
         return self._lost
+
+    def _tell_and_close(self) -> None:
+        if self.is_open():
+            self.write_close(1012, "")
+            self.end_reading(1012, "")
+        self.transport.close()
 
 
 _servers: WeakSet[Any] = WeakSet()

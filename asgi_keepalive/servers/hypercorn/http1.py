@@ -64,9 +64,7 @@ class HTTP1Adapter(ReadingAdapter):
         self._stream._send_wsproto_event = self._send_wsproto_event
 
     def use_queue(self, queue: ReadAheadQueue) -> None:
-        waiting = self._stream.app_put.__self__
-        while not waiting.empty():
-            queue.put_nowait(waiting.get_nowait())
+        queue.take_from(self._stream.app_put.__self__)
         self.queue = queue
         self._stream.app_put = self._put
 

@@ -151,9 +151,7 @@ class JoinedProtocol(WebSocketProtocol):
 
     def shutdown(self) -> None:
         # uvicorn's own would write another Close frame, which its libraries refuse.
-        if not self.transport.hurry():
-            super().shutdown()
-            self.transport.hurry()
+        self.transport.close_at_exit(super().shutdown)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.endpoint.lost()

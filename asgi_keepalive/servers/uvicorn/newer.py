@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 from math import inf
 from typing import Any
@@ -56,10 +57,8 @@ class NewerAdapter(ReadingAdapter):
         self.protocol.shutdown = self._shutdown
 
     def use_queue(self, queue: ReadAheadQueue) -> None:
-        own, self.protocol.queue = self.protocol.queue, queue
-        self.queue = queue
-        while not own.empty():
-            queue.put_nowait(own.get_nowait())
+        queue.take_from(self.protocol.queue)
+        self.queue = self.protocol.queue = queue
         # uvicorn finds reading paused already and leaves it alone: the queue sees to it.
         self.protocol.read_paused = True
 
@@ -117,17 +116,19 @@ class NewerAdapter(ReadingAdapter):
         self.protocol.connection_lost(exc)
 
     def _shutdown(self) -> None:
-        if not self.transport.hurry():
-            type(self.protocol).shutdown(self.protocol)
-            self.transport.hurry()
+        protocol = self.protocol
+        self.transport.close_at_exit(functools.partial(type(protocol).shutdown, protocol))
 
 
-def join(adapter: NewerAdapter, receive: Receive, send: Send) -> Server:
-    """Join a connection that `attach` has found with an endpoint."""
+def join(make: type[NewerAdapter], protocol: Any, receive: Receive, send: Send) -> Server | None:
+    """Join a connection that `attach` has found with an endpoint, if uvicorn has it complete."""
+    if not joining.is_complete(protocol):
+        return None
+    adapter = make(protocol)
     endpoint = Endpoint(adapter)
     # What stands before the protocol's own `receive` may have to see the events.
     calls = receive, send
-    is_direct = all(getattr(call, "__self__", None) is adapter.protocol for call in calls)
+    is_direct = all(getattr(call, "__self__", None) is protocol for call in calls)
     return Server(
         receive=adapter.queue.get if is_direct else receive,
         send=functools.partial(endpoint.send, send),
@@ -136,3 +137,10 @@ def join(adapter: NewerAdapter, receive: Receive, send: Send) -> Server:
         releases_calls=is_direct,
         is_closing=endpoint.transport_is_closing,
     )
+
+
+async def declare(make: type[NewerAdapter], protocol: Any) -> None:
+    """Declare the extension in a connection's scope, once uvicorn has it complete."""
+    if not joining.is_complete(protocol):
+        await asyncio.sleep(0)
+    protocol.send = joining.declare(protocol, lambda one: Endpoint(make(one)), protocol.send)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from typing import Any
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
-from ...endpoint.endpoint import Endpoint
 from ...endpoint.inflate import Inflater
 from ...endpoint.libraries import (
     inflater_of_websockets,
@@ -53,13 +51,7 @@ def join(protocol: Any, receive: Receive, send: Send) -> Server | None:
     # A subclass may have changed anything.
     if type(protocol) is not WebSocketsSansIOProtocol or _unexpected(protocol):
         return None
-    if not joining.is_complete(protocol):
-        return None
-    return newer.join(SansIOAdapter(protocol), receive, send)
-
-
-def _endpoint(protocol: Any) -> Endpoint:
-    return Endpoint(SansIOAdapter(protocol))
+    return newer.join(SansIOAdapter, protocol, receive, send)
 
 
 class KeepaliveProtocol(WebSocketsSansIOProtocol):
@@ -73,7 +65,5 @@ class KeepaliveProtocol(WebSocketsSansIOProtocol):
     async def run_asgi(self) -> None:
         # The scope is complete, and the application has not begun.
         if self.keepalive_fits:
-            if not joining.is_complete(self):
-                await asyncio.sleep(0)
-            self.send = joining.declare(self, _endpoint, self.send)  # type: ignore[assignment]
+            await newer.declare(SansIOAdapter, self)
         await super().run_asgi()

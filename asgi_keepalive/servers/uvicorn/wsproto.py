@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 from uvicorn.protocols.websockets.wsproto_impl import WSProtocol
 
-from ...endpoint.endpoint import Endpoint
 from ...endpoint.inflate import Inflater
 from ...endpoint.libraries import inflater_of_wsproto, unparsed_by_wsproto, wsproto_is_known
 from ...extension import Receive, Send, Server
@@ -39,13 +37,7 @@ def join(protocol: Any, receive: Receive, send: Send) -> Server | None:
     # A subclass may have changed anything.
     if type(protocol) is not WSProtocol or _unexpected(protocol):
         return None
-    if not joining.is_complete(protocol):
-        return None
-    return newer.join(WSProtoAdapter(protocol), receive, send)
-
-
-def _endpoint(protocol: Any) -> Endpoint:
-    return Endpoint(WSProtoAdapter(protocol))
+    return newer.join(WSProtoAdapter, protocol, receive, send)
 
 
 class KeepaliveProtocol(WSProtocol):
@@ -59,7 +51,5 @@ class KeepaliveProtocol(WSProtocol):
     async def run_asgi(self) -> None:
         # The scope is complete, and the application has not begun.
         if self.keepalive_fits:
-            if not joining.is_complete(self):
-                await asyncio.sleep(0)
-            self.send = joining.declare(self, _endpoint, self.send)  # type: ignore[assignment]
+            await newer.declare(WSProtoAdapter, self)
         await super().run_asgi()
