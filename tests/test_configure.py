@@ -7,17 +7,16 @@ import time
 from typing import Any
 
 import pytest
-from asgiref.sync import async_to_sync, sync_to_async
 
 from asgi_keepalive import Keepalive, KeepaliveMiddleware, get_keepalive
 from asgi_keepalive.settings import Settings
 
 from .conftest import Reports, Serve
 from .support.applications import accept
+from .support.asking import ASKING, LaxServer, next_heartbeat
 from .support.client import PING, PONG, TEXT, Client
-from .support.fake_loop import FakeServer, Puppet, accepted, elapsed, fake_loop, in_no_time, ticks
+from .support.fake_loop import FakeServer, Puppet, accepted, elapsed, fake_loop, in_no_time
 from .support.timeouts import FAILED, LATE, TIMEOUT
-from .test_browser import ASKING, LaxServer, next_heartbeat
 
 TIMES: dict[str, Any] = {"ping_interval": 20, "ping_timeout": 10}
 
@@ -179,82 +178,6 @@ def test_what_is_no_setting_of_a_live_connection() -> None:
         configure(close_timeout=1)
     with pytest.raises(TypeError, match="positional"):
         configure(1)
-
-
-class TestFromAnotherThread:
-    """Synchronous endpoints and consumers invite to it."""
-
-    @pytest.mark.parametrize("debug", [False, True])
-    @pytest.mark.parametrize("extensions", [{"websocket.ping": {}}, {}])
-    @pytest.mark.parametrize(
-        ("name", "how"),
-        [
-            ("configure", "loop.call_soon_threadsafe"),
-            ("ping", "asyncio.run_coroutine_threadsafe"),
-        ],
-    )
-    def test_changes_nothing(
-        self, name: str, how: str, extensions: dict[str, Any], debug: bool
-    ) -> None:
-        def call(keepalive: Keepalive) -> None:
-            if name == "configure":
-                keepalive.configure(ping_interval=5)
-            else:
-                asyncio.run(keepalive.ping())
-
-        def in_a_thread(keepalive: Keepalive) -> None:
-            with pytest.raises(RuntimeError) as raised:
-                call(keepalive)
-            assert str(raised.value) == (
-                f"{name}() must be called in the thread of the connection's event loop: from "
-                f"another use {how}, or asgiref.sync.async_to_sync"
-            )
-
-        async def test() -> None:
-            puppet = Puppet()
-            server = FakeServer(KeepaliveMiddleware(puppet, **TIMES), extensions=extensions)
-            await ticks()
-            for _ in range(2):
-                await asyncio.to_thread(in_a_thread, puppet.keepalive)
-                assert puppet.keepalive.ping_interval == 20
-                puppet.returns()
-                await server.task  # nor is it to be called there after the end
-            assert server.pings == []
-
-        asyncio.run(test(), debug=debug)
-
-    def test_takes_effect_in_the_ways_it_is_told_to(self) -> None:
-        async def configure(interval: float) -> None:
-            puppet.keepalive.configure(ping_interval=interval)
-
-        def in_a_thread(loop: asyncio.AbstractEventLoop) -> None:
-            async_to_sync(configure)(1)
-            assert puppet.keepalive.ping_interval == 1
-            loop.call_soon_threadsafe(lambda: puppet.keepalive.configure(ping_interval=0.01))
-
-        def ping_in_a_thread(loop: asyncio.AbstractEventLoop) -> None:
-            assert async_to_sync(puppet.keepalive.ping)() >= 0
-            assert asyncio.run_coroutine_threadsafe(puppet.keepalive.ping(), loop).result() >= 0
-
-        async def test() -> None:
-            server = FakeServer(KeepaliveMiddleware(puppet, **TIMES))
-            loop = asyncio.get_running_loop()
-
-            def pong() -> None:
-                server.pong(server.pings[-1])
-                answered.set()
-
-            answered = asyncio.Event()
-            server.on_ping = lambda: loop.call_soon(pong)
-            await ticks()
-            await sync_to_async(in_a_thread)(loop)
-            await answered.wait()
-            await sync_to_async(ping_in_a_thread)(loop)
-            puppet.returns()
-            await server.task
-
-        puppet = Puppet()
-        asyncio.run(test())
 
 
 class TestOfAPage:

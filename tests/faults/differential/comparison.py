@@ -16,7 +16,9 @@ from hypothesis import strategies as st
 
 from .difference import OTHERS
 from .differences import compared
-from .stage import Outcome, Play, Stage
+from .performance import perform
+from .play import Outcome, Play
+from .stage import Stage
 
 SEED = int(os.environ.get("FUZZ_SEED") or 1)
 """What is drawn depends on this alone; another FUZZ_SEED draws something else."""
@@ -46,7 +48,7 @@ class Pair:
         """Return what comes of a play on a server of that kind, see `Stage`."""
         if kind not in self._stages or self._stages[kind].stopping:
             self._stages[kind] = self._start(kind)
-        return self._stages[kind].perform(play, replay)
+        return perform(self._stages[kind], play, replay)
 
     def differing(self, play: Play, without: str = "") -> list[tuple[str, Any, Any]]:
         """Return in what the outcomes of a play differ from what is expected."""

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from ...support.client import CLOSE
 from .frames import MAX_SIZE
-from .stage import Outcome, Play, client
+from .play import Outcome, Play, client
 
 CLEANLY = ("FIN", "close_notify")
 NEWER = ("websockets-sansio", "wsproto")
@@ -93,3 +93,9 @@ def cleanly(plain: Outcome, behind: Outcome, play: Play) -> None:
         plain.end = behind.end[0], plain.end[1]
         if plain.frames == behind.frames[: len(plain.frames)]:  # the rest was destroyed
             plain.frames = list(behind.frames)
+
+
+def take_over_tls_end(plain: Outcome, behind: Outcome) -> None:
+    """Expect the end of TLS behind a whole close, where the plain server just drops TCP."""
+    if plain.end == ("FIN", "at once") and behind.end == ("close_notify", "at once"):
+        plain.end = behind.end

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ...support.client import CLOSE
 from .difference import Difference, cleanly, close_frame, does
 from .frames import CONTINUATION, raw
-from .stage import OPENING, Outcome, Play, app, client
+from .play import OPENING, Outcome, Play, app, client
 
 MORE = client("send", raw(CONTINUATION, b"more", fin=False))
 TIMED_OUT = CLOSE, b"\x03\xf3keepalive ping timeout"

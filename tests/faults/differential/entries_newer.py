@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ...support.client import CLOSE, TEXT, frame
 from .difference import NEWER, Difference, is_disconnect
-from .stage import OPENING, Outcome, Play, app, client
+from .play import OPENING, Outcome, Play, app, client
 
 FAILED = "application failed: "
 MESSAGE_AND_CLOSE = frame(TEXT, b"last") + frame(CLOSE, b"\x03\xe8")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .difference import CLEANLY, OTHERS, Difference, close_frame, disconnects, is_disconnect
 from .frames import CONTINUATION, close, raw
+from .play import OPENING, Outcome, Play, app, client
 from .reading import (
     ERRORS,
     data_frames,
@@ -14,7 +15,6 @@ from .reading import (
     is_refused_elsewhere,
     well_read,
 )
-from .stage import OPENING, Outcome, Play, app, client
 from .wire import CLOSE, PING, TEXT
 
 AT_EVERY_END = {"type": "websocket.disconnect", "code": 1005}

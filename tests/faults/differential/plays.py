@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from . import frames
 from .frames import MAX_SIZE, NOISE
-from .stage import MAX_QUEUE, OPENING, Move, Play, app, client, server
+from .play import MAX_QUEUE, OPENING, Move, Play, app, client, server
 from .wire import CLOSE, TEXT, frame
 
 SMALL, LARGE = (200, 2000), (65536, 40)

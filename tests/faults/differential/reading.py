@@ -12,8 +12,8 @@ from ...support.client import CLOSE, PONG
 from ...support.library import Library
 from .difference import close_frame, disconnects, does
 from .frames import MAX_SIZE
+from .play import Outcome, Play
 from .puppet import short
-from .stage import Outcome, Play
 from .wire import answering
 
 SENDS = {"send", "messages", "noise", "pong"}

@@ -14,8 +14,9 @@ from ...support.client import PING, PONG, TEXT
 from .comparison import explore
 from .conftest import Staged
 from .frames import CONTINUATION, RIGHT_PONG, raw
+from .performance import perform
+from .play import OPENING, Move, Play, app, client
 from .puppet import short
-from .stage import OPENING, Move, Play, app, client
 
 PARTS = st.sampled_from(["", "a", "abc" * 50, "\N{SNOWMAN}" * 20, "0123456789" * 300])
 
@@ -67,7 +68,7 @@ def test_messages_arrive_as_they_were_sent(ws: str, stage: Staged) -> None:
     def check(upload: tuple[list[str], list[Move]]) -> None:
         messages, moves = upload
         play = Play((*OPENING, app("listen"), *moves, client("FIN")), deflate=True)
-        outcome = behind.perform(play)
+        outcome = perform(behind, play)
         assert any("permessage-deflate" in line for line in outcome.head)
         told = [
             result["text"] if isinstance(result, dict) and "text" in result else result

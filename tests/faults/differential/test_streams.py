@@ -9,8 +9,9 @@ from ...support.timeouts import FAILED, INTERVAL, TIMEOUT
 from .comparison import Pair, explore
 from .conftest import Staged
 from .difference import close_frame, is_disconnect
+from .performance import perform
+from .play import CLOSE_TIMEOUT, Outcome, Play
 from .plays import mutations, streams
-from .stage import CLOSE_TIMEOUT, Outcome, Play
 from .wire import CLOSE
 
 
@@ -31,9 +32,9 @@ def test_silence_after_any_stream(stage: Staged) -> None:
     def check(play: Play) -> None:
         moves = tuple(move for move in play.moves[:-1] if move.what != "pong")
         silent = replace(play, moves=moves, answers="never", patience=patience)
-        expected = plain.perform(replace(silent, patience=0.3))
+        expected = perform(plain, replace(silent, patience=0.3))
         del expected.frames[expected.in_time :]  # hypercorn says 1011 when its application returns
-        found = behind.perform(silent)
+        found = perform(behind, silent)
         if close_frame(expected) is not None or expected.end != ("nothing", "ever"):
             assert ended(found)
             assert FAILED not in events(found)

@@ -1,4 +1,4 @@
-"""The server's half of what browsers need, and serving the page's half."""
+"""Heartbeats for a page that asks for them."""
 
 from __future__ import annotations
 
@@ -10,27 +10,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from starlette.applications import Starlette
-from starlette.routing import Mount
-from starlette.testclient import TestClient
 
-import asgi_keepalive.browser
 from asgi_keepalive import Keepalive, KeepaliveMiddleware, KeepaliveTimeout, get_keepalive
 from asgi_keepalive.browser.heartbeats import heartbeat, take_nonce
-from asgi_keepalive.extension import Event
 from asgi_keepalive.settings import Settings
 
 from .conftest import Reports, Serve
 from .support.applications import accept, echo
+from .support.asking import ASKING, NONCE, LaxServer, next_heartbeat
 from .support.client import BINARY, CLOSE, TEXT, Client, close_code
-from .support.fake_loop import FakeServer, Puppet, accepted, elapsed, in_no_time, ticks
+from .support.fake_loop import FakeServer, accepted, in_no_time, ticks
 from .support.server import freed, running, wait_until
 from .support.serving import serving
 from .support.timeouts import FAILED
 
 VECTORS = json.loads((Path(__file__).parent / "browser" / "vectors.json").read_text())
-NONCE = 2 * "0123456789abcdef"
-ASKING = f"/?a=1&asgi-keepalive={NONCE}&b"
 
 
 class TestVectors:
@@ -52,14 +46,6 @@ class TestVectors:
     def test_scope_without_a_query_string(self) -> None:
         scope = {"type": "websocket"}
         assert take_nonce(scope) == (None, scope)
-
-
-def next_heartbeat(client: Client) -> dict[str, Any]:
-    """Return what the next heartbeat says; answer Pings meanwhile."""
-    text = client.answer_until(TEXT).decode()
-    assert text.startswith(NONCE)
-    told: dict[str, Any] = json.loads(text.removeprefix(NONCE))
-    return told
 
 
 class TestHeartbeats:
@@ -194,24 +180,6 @@ class TestHeartbeats:
             assert client.answer_until(BINARY) == b"mine"
 
 
-class LaxServer(FakeServer):
-    """One without the extension, which takes whatever it is given, and says when."""
-
-    def __init__(self) -> None:
-        self.app = Puppet()
-        middleware = KeepaliveMiddleware(self.app, ping_interval=10)
-        super().__init__(middleware, extensions={}, query_string=f"asgi-keepalive={NONCE}".encode())
-        self.beats: list[float] = []
-
-    def _must_be_open(self) -> None:
-        """Whether it is or not."""
-
-    async def _send(self, event: Event) -> None:
-        await super()._send(event)
-        if event.get("text", "").startswith(NONCE):
-            self.beats.append(elapsed())
-
-
 class TestWhen:
     @in_no_time
     async def test_at_once_and_then_at_every_interval(self) -> None:
@@ -285,66 +253,3 @@ class TestWhen:
         server.disconnect(1006)  # and the application does not look
         await asyncio.sleep(25)
         assert [event["type"] for event in server.sent] == ["websocket.accept", "websocket.send"]
-
-
-class TestFiles:
-    @pytest.fixture
-    def client(self) -> TestClient:
-        files = asgi_keepalive.browser.files
-        return TestClient(Starlette(routes=[Mount("/keepalive", files)]))
-
-    @pytest.mark.parametrize(
-        ("name", "media_type"),
-        [
-            ("keepalive.js", "text/javascript; charset=utf-8"),
-            ("keepalive.d.ts", "text/plain; charset=utf-8"),
-        ],
-    )
-    def test_file(self, client: TestClient, name: str, media_type: str) -> None:
-        answer = client.get(f"/keepalive/{name}")
-        assert answer.status_code == 200
-        assert answer.headers["content-type"] == media_type
-        assert "KeepaliveWebSocket" in answer.text
-        head = client.head(f"/keepalive/{name}")
-        assert (head.status_code, head.content) == (200, b"")
-        assert head.headers == answer.headers
-
-    def test_tag(self, client: TestClient) -> None:
-        tag = client.get("/keepalive/keepalive.js").headers["etag"]
-        assert tag != client.get("/keepalive/keepalive.d.ts").headers["etag"]
-        for known in tag, f"W/{tag}", f'"other", {tag}', "*":
-            answer = client.get("/keepalive/keepalive.js", headers={"if-none-match": known})
-            assert (answer.status_code, answer.content) == (304, b"")
-            assert answer.headers["etag"] == tag
-        answer = client.get("/keepalive/keepalive.js", headers={"if-none-match": '"other"'})
-        assert answer.status_code == 200
-
-    @pytest.mark.parametrize(
-        "path",
-        [
-            *("/keepalive", "/keepalive/", "/keepalive/other.js", "/keepalive//keepalive.js"),
-            *("/keepalive/%2e%2e/middleware.py", "/keepalive/..%2fmiddleware.py"),
-            *("/keepalive/heartbeats.py", "/keepalive/%00", "/keepalive/keepalive.js/"),
-        ],
-    )
-    def test_nothing_else(self, client: TestClient, path: str) -> None:
-        assert client.get(path, follow_redirects=False).status_code in (307, 404)
-
-    def test_method(self, client: TestClient) -> None:
-        answer = client.post("/keepalive/keepalive.js")
-        assert (answer.status_code, answer.headers["allow"]) == (405, "GET, HEAD")
-
-    @in_no_time
-    async def test_without_a_mount(self) -> None:
-        sent: list[Any] = []
-
-        async def send(event: Any) -> None:
-            sent.append(event)
-
-        scope = {"type": "http", "method": "GET", "path": "/keepalive.js", "headers": []}
-        await asgi_keepalive.browser.files(scope, None, send)  # type: ignore[arg-type]
-        assert sent[0]["status"] == 200
-        assert sent[1]["body"]
-        await asgi_keepalive.browser.files({**scope, "method": "HEAD"}, None, send)  # type: ignore[arg-type]
-        assert sent[2] == sent[0]
-        assert sent[3] == {"type": "http.response.body", "body": b""}
