@@ -8,6 +8,9 @@ from collections.abc import Callable
 from .exceptions import PingTimeout
 from .heartbeat import Ping
 
+_NO_ANSWERS: dict[Ping, asyncio.Future[float]] = {}
+"""Most connections never need more, and a dictionary of their own would take 64 bytes of each."""
+
 
 class ManualPings:
     """The manual Pings of one connection, each with the future that its application awaits.
@@ -18,13 +21,15 @@ class ManualPings:
     __slots__ = ("_answers",)
 
     def __init__(self) -> None:
-        self._answers: dict[Ping, asyncio.Future[float]] = {}
+        self._answers = _NO_ANSWERS
 
     def __bool__(self) -> bool:
         return bool(self._answers)
 
     def expect(self, ping: Ping) -> asyncio.Future[float]:
         """Return a future for the round-trip time of a Ping, in seconds; `forget` it at last."""
+        if self._answers is _NO_ANSWERS:
+            self._answers = {}
         answer = self._answers[ping] = asyncio.get_running_loop().create_future()
         return answer
 
