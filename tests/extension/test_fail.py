@@ -172,3 +172,21 @@ def test_neither_callback_is_called_by_it_nor_after_it(taken: Speak) -> None:
     speaker.end()
     freed(speaker.server, speaker.client, 0)
     assert (speaker.pongs, speaker.closings, speaker.pauses) == ([], [], [])
+
+
+def test_callback_may_fail_the_connection(speak: Speak, is_legacy: bool) -> None:
+    """And what follows in the same read is not delivered."""
+    speaker = speak()
+    speaker.call(
+        *("take_over", lambda *pong: speaker.side.extension["fail"](4000, "why", 1)),
+        lambda: speaker.closings.append(0),
+    )
+    speaker.accept()
+    speaker.client.socket.sendall(frame(PONG, b"any") + frame(TEXT, b"late"))
+    assert close_code(speaker.client.expect(CLOSE)) == (4000, "why")
+    if not is_legacy:
+        assert speaker.receive() == GONE
+    speaker.client.close()
+    speaker.end()
+    freed(speaker.server, speaker.client, 1)
+    assert speaker.closings == []
