@@ -27,9 +27,7 @@ def peer(url: str) -> Iterator[Process]:
     finally:
         process.popen.kill()
         process.popen.wait()
-        for pipe in process.popen.stdout, process.popen.stderr:
-            assert pipe is not None
-            pipe.close()
+        process.close()
 
 
 def main(url: str) -> None:

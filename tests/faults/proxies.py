@@ -5,7 +5,6 @@ from __future__ import annotations
 import http.client
 import os
 import signal
-import socket
 import subprocess
 import time
 from abc import ABC, abstractmethod
@@ -16,6 +15,7 @@ from typing import ClassVar, Self
 
 from ..support.needs import program
 from ..support.server import wait_until
+from ..support.tcp import reserved
 
 IDLE_TIMEOUT = 3
 
@@ -36,10 +36,7 @@ class Proxy(ABC):
         self._upstream = upstream
         self._generation = 1
         self._command = [program(self.PROGRAM), *self._arguments()]
-        # Bound but not listening, it keeps the port for a proxy that may share it.
-        self._reserved = socket.socket()
-        self._reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self._reserved.bind(("127.0.0.1", 0))
+        self._reserved = reserved()
         self.port: int = self._reserved.getsockname()[1]
 
     def __enter__(self) -> Self:

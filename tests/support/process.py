@@ -17,6 +17,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
+from .tcp import reserved
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -30,8 +32,8 @@ class Process:
     """
 
     def __init__(self, *command: str, **environment: str) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port: int = free.getsockname()[1]
+        self._reserved = reserved()
+        self.port: int = self._reserved.getsockname()[1]
         self.errors: list[str] = []
         self._told: queue.Queue[Any] = queue.Queue()
         self.popen = subprocess.Popen(
@@ -83,6 +85,12 @@ class Process:
             else:
                 return
 
+    def close(self) -> None:
+        """Let go of what belongs to a process that has ended."""
+        for part in self.popen.stdout, self.popen.stderr, self._reserved:
+            assert part is not None
+            part.close()
+
     def terminate(self, sig: signal.Signals = signal.SIGTERM) -> float:
         """Send a signal, and return how long the process took to exit, in seconds."""
         began = time.monotonic()
@@ -103,9 +111,7 @@ def started(*command: str, **environment: str) -> Iterator[Process]:
             process.terminate()
         for reader in process.readers:
             reader.join(timeout=10)  # until the last of its processes has gone
-        for pipe in process.popen.stdout, process.popen.stderr:
-            assert pipe is not None
-            pipe.close()
+        process.close()
 
 
 def uvicorn(*flags: str, app: str = "tests.support.app:app") -> list[str]:

@@ -1,4 +1,4 @@
-"""Both ends of a TCP connection, without a server."""
+"""TCP without a server."""
 
 from __future__ import annotations
 
@@ -33,3 +33,15 @@ def drain(sock: socket.socket) -> None:
     """Receive until the peer's end of file."""
     while sock.recv(65536):
         pass
+
+
+def reserved() -> socket.socket:
+    """Return a socket that keeps a free port for a program which is started later.
+
+    Bound but not listening, it lets nobody else be given the port, and lets a program have it that
+    asks for this one and allows for reuse (SO_REUSEADDR), as servers do.
+    """
+    sock = socket.socket()
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    sock.bind(("127.0.0.1", 0))
+    return sock
