@@ -33,6 +33,14 @@ class Known(NamedTuple):
 
 
 IN_TESTS = "is for tests, and has no Ping and Pong frames"
+NO_ACCESS = (
+    "it gives applications no access to Ping and Pong frames. Run the application on uvicorn, "
+    "hypercorn or daphne"
+)
+QUEUES_IN_TESTS = (
+    "receive and send are bare queues: an ApplicationCommunicator of asgiref, or a "
+    f"WebsocketCommunicator of Channels, {IN_TESTS}"
+)
 
 SERVERS = {
     "uvicorn": Known(("uvicorn.protocols.", "uvicorn.server"), "0.52.1", "0.54", either=True),
@@ -42,6 +50,10 @@ SERVERS = {
     "gunicorn": Known("gunicorn.asgi.", advice=gunicorn.ADVICE),
     "starlette": Known("starlette.testclient", advice=f"its TestClient {IN_TESTS}"),
     "httpx-ws": Known("httpx_ws.", advice=f"its transport {IN_TESTS}"),
+    **{
+        server: Known(f"{server}.", advice=NO_ACCESS)
+        for server in ("anycorn", "h2corn", "palfrey", "socketify", "tremolo")
+    },
 }
 """By the name of its distribution; the tests run on the oldest and the newest of a release."""
 
@@ -69,6 +81,11 @@ class Advice(str):
         self.server = server
         return self
 
+    @property
+    def off(self) -> str:
+        """What the log says of keepalive: that it is off, where, and why."""
+        return f"off on {self.server}: {self}" if self.server else f"off: {self}"
+
 
 def advise(receive: Any, send: Any, declined: str = "") -> Advice:
     """Return why nothing here can serve a connection, and what to do.
@@ -81,14 +98,23 @@ def advise(receive: Any, send: Any, declined: str = "") -> Advice:
     calls = receive, send
     server = _server(_modules(calls)) or _server(_running())
     if server is None:
-        return Advice(
-            f"receive and send come from {_names(calls)}, and not from a server that gives access "
-            "to its Ping and Pong frames. uvicorn, hypercorn and daphne do: on one of them, "
-            + OUTERMOST
-        )
+        return Advice(declined or _unknown(calls))
     known = SERVERS[server]
     sentence = declined or known.advice or _reason(server, known, calls)
     return Advice(sentence, _labelled(server))
+
+
+def _unknown(calls: tuple[Any, ...]) -> str:
+    """Return what is known of something that may be a server, or hide one."""
+    if all(_is_of(QUEUES, call) for call in calls):
+        return QUEUES_IN_TESTS
+    packages = dict.fromkeys(name(call).partition(".")[0] for call in calls)
+    installed = ", ".join(_labelled(package) for package in packages if _version(package))
+    return (
+        f"receive and send come from {_names(calls)}{installed and f' ({installed})'}, and not "
+        "from a server that gives access to its Ping and Pong frames. uvicorn, hypercorn and "
+        f"daphne do: on one of them, {OUTERMOST}"
+    )
 
 
 def _server(names: Iterable[str]) -> str | None:
@@ -161,7 +187,18 @@ def _version(distribution: str) -> str:
 
 
 def _labelled(distribution: str) -> str:
+    """Return name and version, of a fork if that brings the package of this name."""
+    if not _version(distribution):
+        distribution = _fork(distribution)
     return f"{distribution} {_version(distribution)}".rstrip()
+
+
+@functools.cache
+def _fork(package: str) -> str:
+    with contextlib.suppress(Exception):
+        [fork] = importlib.metadata.packages_distributions()[package]
+        return fork
+    return package
 
 
 def _release(version: str) -> tuple[int, ...]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from asgiref.testing import ApplicationCommunicator
 from starlette.testclient import TestClient
 from starlette.types import Receive, Scope, Send
 
@@ -184,7 +185,7 @@ class TestHidden:
 class TestUnknown:
     """The sentence is neutral: nobody is told of another server's flags."""
 
-    @pytest.mark.parametrize("call", [method("h2corn.connection.Stream"), SESSION, QUEUE])
+    @pytest.mark.parametrize("call", [method("some.server.Connection"), SESSION])
     def test_server(self, call: Any) -> None:
         expect(advise(call, call), "", UNKNOWN.format(name(call)))
 
@@ -192,12 +193,79 @@ class TestUnknown:
         names = "asyncio.queues.Queue and sessions.Session"
         expect(advise(QUEUE, SESSION), "", UNKNOWN.format(names))
 
+    def test_versions_of_what_is_installed(self, installed: dict[str, str]) -> None:
+        installed.update(some="1.2", sessions="3")
+        names = "some.server.Connection and sessions.Session"
+        sentence = UNKNOWN.format(f"{names} (some 1.2, sessions 3)")
+        expect(advise(method("some.server.Connection"), SESSION), "", sentence)
+
+    def test_what_it_declares_in_vain(self) -> None:
+        expect(advise(SESSION, SESSION, "why"), "", "why")
+
     def test_long_name(self) -> None:
         assert len(advise(method("m." + 10_000 * "C"), SESSION)) < 500
 
 
+class TestOtherServers:
+    """They have no adapter, and another server is the cure."""
+
+    SENTENCE = (
+        "it gives applications no access to Ping and Pong frames. Run the application on uvicorn, "
+        "hypercorn or daphne"
+    )
+
+    @pytest.mark.parametrize(
+        ("module", "call"),
+        [
+            # As they were seen; some are written in another language, and only what runs tells.
+            ("h2corn._supervisor", method("builtins._WebSocketSend")),
+            ("anycorn.task_group", method("anycorn.protocol.ws_stream.WSStream")),
+            ("palfrey.server", method("palfrey.protocols.websocket.send")),
+            ("tremolo.asgi_server", method("tremolo.asgi_server.ASGIAppWrapper")),
+            ("socketify.tasks", method("socketify.asgi.ASGIWebSocket")),
+        ],
+        ids=lambda value: value.partition(".")[0] if isinstance(value, str) else "",
+    )
+    def test_named_also_where_hidden(
+        self, installed: dict[str, str], module: str, call: Any
+    ) -> None:
+        server = module.partition(".")[0]
+        installed[server] = "1.5"
+        for send in call, SESSION:
+            expect(run_by(module, send, send), f"{server} 1.5", self.SENTENCE)
+
+    def test_fork_that_brings_the_package(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """nonecorn brings hypercorn's."""
+        versions = {"nonecorn": "0.18.0"}
+        monkeypatch.setattr(advice, "_version", lambda distribution: versions.get(distribution, ""))
+        monkeypatch.setattr(
+            importlib.metadata, "packages_distributions", lambda: {"hypercorn": ["nonecorn"]}
+        )
+        advice._fork.cache_clear()
+        try:
+            assert advise(QUEUE, HYPERCORN).server == "nonecorn 0.18.0"
+        finally:
+            advice._fork.cache_clear()
+
+
 class TestTestClients:
     """They are no servers, and nothing is to be cured."""
+
+    @in_no_time
+    async def test_communicator(self, caplog: pytest.LogCaptureFixture) -> None:
+        """asgiref's, of which Channels' is made."""
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await accept(receive, send)
+
+        server = ApplicationCommunicator(KeepaliveMiddleware(app), {"type": "websocket"})
+        await server.send_input({"type": "websocket.connect"})
+        await server.wait()
+        assert caplog.messages == [
+            "keepalive is off: receive and send are bare queues: an ApplicationCommunicator of "
+            "asgiref, or a WebsocketCommunicator of Channels, is for tests, and has no Ping and "
+            "Pong frames"
+        ]
 
     @pytest.mark.parametrize("hidden", [False, True])
     def test_starlettes(self, caplog: pytest.LogCaptureFixture, hidden: bool) -> None:
