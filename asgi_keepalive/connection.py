@@ -4,7 +4,7 @@
 through the `websocket.ping` extension of its server. Its application calls `Calls`, which asks
 here for the state.
 
-    CONNECTING --accepted--> OPEN --timed out--> FAILED
+    CONNECTING --accepted--> OPEN --failed--> FAILED
         |                     |  \\--refused--> UNKEPT
         \\------ closing ------+------------------/-----> CLOSED
 
@@ -31,7 +31,7 @@ from .settings import Settings
 from .state import Keepalive, with_keepalive
 from .stepping import Suspended
 from .timer import Timer
-from .verdict import judge
+from .verdict import REFUSED, Verdict, judge
 
 CODE = 1011
 REASON = "keepalive ping timeout"
@@ -44,7 +44,7 @@ class State(Enum):
     OPEN = "kept alive"
     UNKEPT = "open, but its Pings are refused"
     CLOSED = "closing or lost"
-    FAILED = "failed, as a Pong was overdue"
+    FAILED = "failed, as a Pong was overdue or could not be asked for"
 
 
 class Step(Enum):
@@ -52,7 +52,7 @@ class Step(Enum):
 
     ACCEPTED = "accepted"
     REFUSED = "refused"
-    TIMED_OUT = "timed out"
+    FAILED = "failed"
     CLOSING = "closing"
 
 
@@ -60,7 +60,7 @@ TRANSITIONS: Mapping[State, Mapping[Step, State]] = {
     State.CONNECTING: {Step.ACCEPTED: State.OPEN, Step.CLOSING: State.CLOSED},
     State.OPEN: {
         Step.REFUSED: State.UNKEPT,
-        Step.TIMED_OUT: State.FAILED,
+        Step.FAILED: State.FAILED,
         Step.CLOSING: State.CLOSED,
     },
     State.UNKEPT: {Step.CLOSING: State.CLOSED},
@@ -266,7 +266,7 @@ class Connection:
         elif isinstance(command, Expire):
             self._manual.expire(command.ping, now)
         else:
-            self._fail(command.ping, now)
+            self._time_out(command.ping, now)
 
     def _write(self, ping: Ping) -> None:
         """Write a Ping.
@@ -290,22 +290,29 @@ class Connection:
             self._observers.pinged()
 
     def _on_refusal(self, refusal: KeepaliveUnsupported) -> None:
-        """Warn of a refusal, which may be an accident; end the heartbeat after two in a row."""
-        if self._was_refused and self._go(Step.REFUSED):
-            self.keepalive._supported = False
-            self._end_heartbeat(lambda: KeepaliveUnsupported(*refusal.args))
+        """Warn of a refusal, which may be an accident; after two in a row there is no keepalive."""
+        if not self._was_refused or self.state is not OPEN:
+            self._was_refused = True
+            logger.warning(
+                "%s: a Ping was refused; if the next is, too, %s",
+                str(self),
+                "this connection is failed"
+                if self.keepalive._settings.required
+                else "keepalive is off for this connection",
+                exc_info=refusal.__cause__,
+            )
             return
-        self._was_refused = True
-        logger.warning(
-            "%s: a Ping was refused; if the next is, too, keepalive is off for this connection",
-            str(self),
-            exc_info=refusal.__cause__,
-        )
+        self.keepalive._give_up("off: the server has refused two Pings in a row")
+        if self.keepalive._settings.required:
+            self._fail(REFUSED)
+        else:
+            self._go(Step.REFUSED)
+            self._end_heartbeat(lambda: KeepaliveUnsupported(*refusal.args))
 
     # Failing the connection (RFC 6455 7.1.7).
 
-    def _fail(self, ping: Ping, now: float) -> None:
-        """Fail the connection and release the application at once."""
+    def _time_out(self, ping: Ping, now: float) -> None:
+        """The Pong that answers a Ping is overdue."""
         verdict = judge(
             self._levels.traffic(),
             waited=now - ping.sent_at,
@@ -313,6 +320,10 @@ class Connection:
             paused=self._heartbeat.paused(ping, now),
             stalled=ping.postponed,
         )
+        self._fail(verdict)
+
+    def _fail(self, verdict: Verdict) -> None:
+        """Fail the connection and release the application at once."""
         try:
             self._levels.fail(CODE, REASON, self.keepalive.close_timeout)
         except OSError:  # it is closing for another reason, which the server tells
@@ -320,13 +331,13 @@ class Connection:
             return
         except RAISED:
             logger.exception("%s: the server cannot fail the connection", str(self))
-        self._go(Step.TIMED_OUT)
+        self._go(Step.FAILED)
         self.keepalive._verdict = verdict
         observers, self._observers = self._observers, None
         self._end_heartbeat(self.keepalive._closed_error)
         for call in self.waiting:
             call.release()
-        log.timed_out(self.scope, verdict, self.keepalive.latency)
+        log.failed(self.scope, verdict, self.keepalive.latency)
         if observers is not None:
             observers.failed(verdict)
             observers.closed()

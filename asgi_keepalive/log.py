@@ -35,17 +35,22 @@ def _quoted(text: str, safe: str) -> str:
     return cut(quote(cut(text), safe, errors="backslashreplace"))
 
 
-def timed_out(scope: Scope, verdict: Verdict, latency: float | None) -> None:
+def failed(scope: Scope, verdict: Verdict, latency: float | None) -> None:
     """Report that a connection has been failed: a warning if it may not have been the peer's fault.
 
-    The record's attribute `keepalive` is a dictionary with the client, the path, the latency and
-    the verdict.
+    It is an error if the server refuses its Pings. The record's attribute `keepalive` is a
+    dictionary with the client, the path, the latency and the verdict.
 
     Args:
         scope: The connection's ASGI scope.
         verdict: Why it has been failed.
         latency: The last round-trip time in seconds, if any.
     """
+    told = {"client": client(scope), "path": path(scope), "latency": latency}
+    extra = {"keepalive": {**told, **dataclasses.asdict(verdict)}}
+    if verdict.reason == "refused":
+        logger.error("%s: failed; %s", name(scope), verdict, extra=extra)
+        return
     logger.log(
         logging.INFO if verdict.reason in ("silent", "frozen") else logging.WARNING,
         "%s: keepalive ping timeout, no Pong for %.3g s, last latency %s; %s",
@@ -53,12 +58,5 @@ def timed_out(scope: Scope, verdict: Verdict, latency: float | None) -> None:
         verdict.waited,
         "unknown" if latency is None else f"{latency:.3g} s",
         verdict,
-        extra={
-            "keepalive": {
-                "client": client(scope),
-                "path": path(scope),
-                "latency": latency,
-                **dataclasses.asdict(verdict),
-            }
-        },
+        extra=extra,
     )

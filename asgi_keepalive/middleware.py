@@ -16,9 +16,10 @@ from .levels import RAISED
 from .log import logger
 from .observers import Factory, factories
 from .servers import find
-from .servers.advice import Advice
+from .servers.advice import Advice, advise
 from .settings import Settings
 from .state import Keepalive, KeepaliveTimeout, find_keepalive, with_keepalive
+from .unsupported import refuse
 
 
 class KeepaliveMiddleware:
@@ -34,12 +35,14 @@ class KeepaliveMiddleware:
             with close code 1011. `None` keeps the Pings but never times out.
         close_timeout: How long a closing connection may take to flush before TCP is aborted;
             0 does not wait, `None` is not allowed. The application never waits for this.
+        required: Whether a connection that cannot be kept alive is refused with close code 1011
+            before accept, and an error logged that says why. Otherwise it runs without keepalive.
         observers: Callables that take the scope of a connection and return what is told of it, an
             `Observer`; see `asgi_keepalive.observers`.
 
     Raises:
-        TypeError: A setting is not a number (nor `None`, where that is allowed), or an observer is
-            not callable.
+        TypeError: A setting is not a number (nor `None`, where that is allowed), `required` is
+            not a bool, or an observer is not callable.
         ValueError: A setting is not finite, or too small.
 
     Both are logged as well, as Starlette builds its middleware where an exception gets lost.
@@ -52,6 +55,7 @@ class KeepaliveMiddleware:
         ping_interval: float | None = 20.0,
         ping_timeout: float | None = 20.0,
         close_timeout: float = 10.0,
+        required: bool = False,
         observers: Iterable[Factory] = (),
     ) -> None:
         # Not asgiref's guarantee_single_callable: it takes Starlette's endpoint classes for
@@ -60,7 +64,7 @@ class KeepaliveMiddleware:
             app = double_to_single_callable(app)  # type: ignore[no-untyped-call]
         self.app = app
         try:
-            self.settings = Settings(ping_interval, ping_timeout, close_timeout)
+            self.settings = Settings(ping_interval, ping_timeout, close_timeout, required)
             self.observers = factories(observers)
         except (TypeError, ValueError) as error:
             logger.error("%s", error)
@@ -78,20 +82,20 @@ class KeepaliveMiddleware:
             return
         outer = find_keepalive(scope)
         if outer is not None:
-            outer._configure(self.settings)
-            outer._observe(self.observers)
-            await self.app(scope, receive, send)
+            await self._run_inside(outer, scope, receive, send)
             return
         nonce, scope = take_nonce(scope)
         server = find(scope, receive, send)
         if isinstance(server, Advice) and _may_be_early():
             await asyncio.sleep(0)
             server = find(scope, receive, send)
-        connection = self._take_over(server, scope)
+        connection = self._take_over(server, scope, receive, send)
         if isinstance(connection, Advice):
-            self._warn(connection)
             keepalive = Keepalive(self.settings)
-            await self._run(with_keepalive(scope, keepalive), keepalive, receive, send, nonce)
+            keepalive._give_up(connection.off)
+            self._warn(connection)
+            scope = with_keepalive(scope, keepalive)
+            await self._run_unsupported(scope, keepalive, receive, send, nonce)
             return
         assert isinstance(server, Server)  # or there would be no connection
         calls = Calls(server, connection)
@@ -105,7 +109,9 @@ class KeepaliveMiddleware:
         finally:
             connection.on_returned()
 
-    def _take_over(self, server: Server | Advice, scope: Scope) -> Connection | Advice:
+    def _take_over(
+        self, server: Server | Advice, scope: Scope, receive: Receive, send: Send
+    ) -> Connection | Advice:
         """Return the connection, or why it cannot be kept alive."""
         if isinstance(server, Advice):
             return server
@@ -113,7 +119,29 @@ class KeepaliveMiddleware:
             return Connection(server, scope, self.settings, self.observers)
         except RAISED as refusal:
             logger.debug("the server refuses to be taken over", exc_info=refusal)
-            return Advice(f"its websocket.ping extension cannot be used: {refusal!r}")
+            return advise(
+                receive, send, f"its websocket.ping extension cannot be used: {refusal!r}"
+            )
+
+    async def _run_inside(
+        self, outer: Keepalive, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        """Run the application of a connection that an outer middleware has, with other settings."""
+        outer._configure(self.settings.inside(outer._settings))
+        if outer.supported:
+            outer._observe(self.observers)
+            await self.app(scope, receive, send)
+        else:
+            await self._run_unsupported(scope, outer, receive, send, None)
+
+    async def _run_unsupported(
+        self, scope: Scope, keepalive: Keepalive, receive: Receive, send: Send, nonce: str | None
+    ) -> None:
+        """Run the application as if unwrapped; or refuse the connection, if it has to be kept."""
+        if self.settings.required:
+            await refuse(scope, keepalive, receive, send)
+            return
+        await self._run(scope, keepalive, receive, send, nonce)
 
     async def _run(
         self, scope: Scope, keepalive: Keepalive, receive: Receive, send: Send, nonce: str | None
@@ -129,11 +157,9 @@ class KeepaliveMiddleware:
             heartbeats.end()
 
     def _warn(self, advice: Advice) -> None:
-        if advice.server not in self._warned:
+        if advice.server not in self._warned and not self.settings.required:
             self._warned.add(advice.server)
-            logger.warning(
-                "keepalive is off%s: %s", advice.server and f" on {advice.server}", advice
-            )
+            logger.warning("keepalive is %s", advice.off)
 
 
 def _may_be_early() -> bool:

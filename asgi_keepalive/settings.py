@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from .text import shown
 
@@ -17,15 +17,17 @@ class Settings:
         ping_timeout: How long to wait for a Pong before the connection is failed. `None` sends
             Pings but waits for ever.
         close_timeout: How long a closing connection may take to flush before TCP is aborted.
+        required: Whether a connection that cannot be kept alive is refused.
 
     Raises:
-        TypeError: A value is not a number (nor `None`, where that is allowed).
+        TypeError: A value is not a number (nor `None`, where that is allowed), or not a bool.
         ValueError: A number is not finite, or too small.
     """
 
     ping_interval: float | None = 20.0
     ping_timeout: float | None = 20.0
     close_timeout: float = 10.0
+    required: bool = False
 
     def __post_init__(self) -> None:
         for name in "ping_interval", "ping_timeout":
@@ -34,6 +36,15 @@ class Settings:
                 raise ValueError(f"{name} {_POSITIVE}, not {shown(value)}")
         if not _seconds("close_timeout", self.close_timeout, _NOT_NEGATIVE) >= 0:
             raise ValueError(f"close_timeout {_NOT_NEGATIVE}, not {shown(self.close_timeout)}")
+        if not isinstance(self.required, bool):
+            raise TypeError(f"required must be True or False, not {shown(self.required)}")
+
+    def inside(self, outer: Settings) -> Settings:
+        """Return these settings for a connection on which an outer middleware has set others.
+
+        They replace those, but nothing takes back that keepalive is required.
+        """
+        return replace(self, required=self.required or outer.required)
 
 
 _POSITIVE = "must be a positive number of seconds or None"

@@ -43,6 +43,7 @@ class Keepalive:
     __slots__ = (
         "__weakref__",
         "_link",
+        "_off",
         "_on_configure",
         "_round_trips",
         "_settings",
@@ -60,6 +61,7 @@ class Keepalive:
         self._settings = settings
         self._link = link
         self._supported = link is not None
+        self._off = ""
         self._round_trips = round_trips or RoundTrips()
         self._thread = threading.get_ident()
         self._verdict: Verdict | None = None
@@ -70,8 +72,8 @@ class Keepalive:
         """Whether the server gives access to Ping and Pong frames.
 
         If not, the application runs as it would without the middleware: nothing is sent, nothing
-        times out, and `ping` raises. It turns false when the server refuses two keepalive Pings in
-        a row; a warning tells of the first.
+        times out, and `ping` raises. (With `required` it does not run.) It turns false when the
+        server refuses two keepalive Pings in a row; a warning tells of the first.
         """
         return self._supported
 
@@ -87,7 +89,10 @@ class Keepalive:
 
     @property
     def timed_out(self) -> bool:
-        """Whether the connection has been failed because a Pong was overdue."""
+        """Whether the connection has been failed because a Pong was overdue.
+
+        With `required` it may also have been failed because its Pings were refused.
+        """
         return self._verdict is not None
 
     @property
@@ -187,6 +192,11 @@ class Keepalive:
     def _observe(self, factories: tuple[Any, ...]) -> None:
         if self._link is not None:
             self._link.observe(factories)
+
+    def _give_up(self, off: str) -> None:
+        """Note that there is no keepalive: that it is "off", where, and why."""
+        self._supported = False
+        self._off = off
 
     def _closed_error(self) -> ConnectionClosed | KeepaliveTimeout:
         """Return what a call that needs the open connection is to raise."""

@@ -10,7 +10,7 @@ from .extension import Traffic
 TICK = 0.02
 """`quiet` may be wrong by so many seconds, as operating systems count coarsely."""
 
-Reason = Literal["silent", "frozen", "application behind", "stalled", "unanswered"]
+Reason = Literal["silent", "frozen", "application behind", "stalled", "unanswered", "refused"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +28,9 @@ class Verdict:
               come from the peer that it may not have got to.
             - `unanswered`: something has come from the peer since the Ping, but no Pong.
             - `silent`: nothing has, as far as the server can tell.
+
+            `refused` stands for none of these: the server has refused two Pings in a row, and the
+            middleware was told that keepalive is required.
 
         waited: How long the Pong was awaited.
         quiet: For how long nothing at all had come from the peer; `None` if the server cannot tell.
@@ -49,6 +52,8 @@ class Verdict:
         return f"{self.reason}: {self._evidence()}"
 
     def _evidence(self) -> str:
+        if self.reason == "refused":
+            return "the server has refused two Pings in a row, and keepalive is required"
         if self.reason == "application behind":
             return f"its unread messages have kept the server from reading for {self.behind:.3g} s"
         if self.reason == "frozen":
@@ -60,6 +65,10 @@ class Verdict:
         if self.quiet is None:
             return "no Pong has come"
         return f"nothing has come for {self.quiet:.3g} s"
+
+
+REFUSED = Verdict("refused", waited=0.0, quiet=None, unsent=None, behind=None, stalled=0.0)
+"""The verdict on a connection whose Pings are refused where keepalive is required."""
 
 
 def judge(

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from asgi_keepalive import KeepaliveMiddleware, log
-from asgi_keepalive.log import client, name, path, timed_out
+from asgi_keepalive.log import client, failed, name, path
 from asgi_keepalive.state import find_keepalive
 from asgi_keepalive.text import LONGEST, shown
 from asgi_keepalive.verdict import judge
@@ -50,7 +50,7 @@ def test_forged_line() -> None:
 def test_length(character: str, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "asgi_keepalive")
     scope = {"client": (character * 50_000, 1), "path": character * 50_000}
-    timed_out(scope, judge({}, waited=1, timeout=1, paused=0, stalled=0), None)
+    failed(scope, judge({}, waited=1, timeout=1, paused=0, stalled=0), None)
     [record] = caplog.records
     assert len(record.getMessage()) < 2 * LONGEST + 200
     kept = record.keepalive  # type: ignore[attr-defined]

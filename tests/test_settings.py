@@ -115,6 +115,7 @@ def test_defaults() -> None:
         "ping_interval": 20.0,
         "ping_timeout": 20.0,
         "close_timeout": 10.0,
+        "required": False,
     }
 
 

@@ -19,6 +19,7 @@ app.add_middleware(
     ping_interval=json.loads(os.environ.get("PING_INTERVAL", "0.2")),
     ping_timeout=json.loads(os.environ.get("PING_TIMEOUT", "0.3")),
     close_timeout=json.loads(os.environ.get("CLOSE_TIMEOUT", "0.5")),
+    required=json.loads(os.environ.get("REQUIRED", "false")),
 )
 
 

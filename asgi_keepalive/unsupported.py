@@ -1,0 +1,54 @@
+"""Connections without keepalive, as their server gives no access to Pings.
+
+Nothing of what the application and its server say to one another changes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Mapping
+from typing import Any
+
+from .extension import Receive, Scope, Send
+from .log import logger, name
+from .state import Keepalive
+
+CODE = 1011
+REASON = "keepalive is required"
+
+PATIENCE = 1.0
+"""Seconds in which `websocket.connect` must have come; otherwise it has been received before."""
+
+
+async def refuse(scope: Scope, keepalive: Keepalive, receive: Receive, send: Send) -> None:
+    """Refuse a connection before accept, or close one that has been accepted; log why.
+
+    Each is logged: its application never hears of it, and a server may keep some connections and
+    not others.
+    """
+    logger.error("%s: refused, as keepalive is required, but %s", name(scope), keepalive._off)
+    with contextlib.suppress(OSError):  # the peer has gone
+        if await _first(receive) != "websocket.disconnect":
+            await send({"type": "websocket.close", "code": CODE, "reason": REASON})
+
+
+async def _first(receive: Receive) -> str | None:
+    """Return the type of the next event, if one comes."""
+    # A task of asyncio can be timed out. Whatever else runs this only has to do as ASGI says.
+    timed = asyncio.timeout(PATIENCE) if _in_a_task() else contextlib.nullcontext()
+    with contextlib.suppress(TimeoutError):
+        async with timed:
+            return _type(await receive())
+    return None
+
+
+def _in_a_task() -> bool:
+    with contextlib.suppress(RuntimeError):  # the loop is none of asyncio's
+        return isinstance(asyncio.current_task(), asyncio.Task)
+    return False
+
+
+def _type(event: Any) -> str | None:
+    # Only the server may judge what an application sends.
+    return event.get("type") if isinstance(event, Mapping) else None
