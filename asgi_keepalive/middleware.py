@@ -19,7 +19,7 @@ from .servers import find
 from .servers.advice import Advice, advise
 from .settings import Settings
 from .state import Keepalive, KeepaliveTimeout, find_keepalive, with_keepalive
-from .unsupported import refuse
+from .unsupported import Observed, refuse
 
 
 class KeepaliveMiddleware:
@@ -141,7 +141,11 @@ class KeepaliveMiddleware:
         if self.settings.required:
             await refuse(scope, keepalive, receive, send)
             return
-        await self._run(scope, keepalive, receive, send, nonce)
+        if keepalive._observe(self.observers) or not self.observers:
+            await self._run(scope, keepalive, receive, send, nonce)
+            return
+        with Observed(scope, keepalive, receive, send, self.observers) as observed:
+            await self._run(scope, keepalive, observed.receive, observed.send, nonce)
 
     async def _run(
         self, scope: Scope, keepalive: Keepalive, receive: Receive, send: Send, nonce: str | None

@@ -42,6 +42,7 @@ class Keepalive:
 
     __slots__ = (
         "__weakref__",
+        "_join",
         "_link",
         "_off",
         "_on_configure",
@@ -62,6 +63,7 @@ class Keepalive:
         self._link = link
         self._supported = link is not None
         self._off = ""
+        self._join: Callable[[tuple[Any, ...]], None] | None = None  # where there is no link
         self._round_trips = round_trips or RoundTrips()
         self._thread = threading.get_ident()
         self._verdict: Verdict | None = None
@@ -189,9 +191,12 @@ class Keepalive:
         if self._on_configure is not None:
             self._on_configure()
 
-    def _observe(self, factories: tuple[Any, ...]) -> None:
-        if self._link is not None:
-            self._link.observe(factories)
+    def _observe(self, factories: tuple[Any, ...]) -> bool:
+        """Let others observe the connection, too; return whether somebody tells them."""
+        observe = self._join if self._link is None else self._link.observe
+        if observe is not None:
+            observe(factories)
+        return observe is not None
 
     def _give_up(self, off: str) -> None:
         """Note that there is no keepalive: that it is "off", where, and why."""

@@ -72,11 +72,13 @@ class Dashboard:
         """
         everything = self._connections.slowest_first()
         late = sum(connection.is_late for connection in everything)
+        unsupported = sum(not connection.keepalive.supported for connection in everything)
         failures = [
             {**dataclasses.asdict(failure), "why": str(failure.verdict)}
             for failure in reversed(self._connections.failures)
         ]
-        head = {"total": len(everything), "late": late, "failures": failures}
+        counts = {"total": len(everything), "late": late, "unsupported": unsupported}
+        head = {**counts, "failures": failures}
         before = f"{json.dumps(head)[:-1]}, ".encode() + b'"connections": ['
         end = min(offset + limit, len(everything))
         for start in range(offset, end, PIECE):

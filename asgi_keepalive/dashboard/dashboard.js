@@ -131,10 +131,11 @@ async function look() {
     const signal = AbortSignal.timeout(PATIENCE);
     const answer = await fetch(`connections.json?offset=${offset}&limit=${limit}`, { signal });
     if (!answer.ok) throw new Error(`the server answers ${answer.status}`);
-    const { total, late, connections, failures } = await answer.json();
+    const { total, late, unsupported, connections, failures } = await answer.json();
     seenAt = Date.now();
     document.body.classList.remove("stale");
     const parts = [`${total.toLocaleString()} open`, `${late.toLocaleString()} late`];
+    if (unsupported) parts.push(`${unsupported.toLocaleString()} unsupported`);
     set(summary, `${parts.join(", ")}; slowest first`);
     showAll(Math.min(offset, total), total, connections);
     showFailures(failures);

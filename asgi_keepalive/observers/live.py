@@ -22,7 +22,7 @@ RECENT = 32
 FAILURES = 100
 """So many of the last failures are kept."""
 
-State = Literal["new", "ok", "late"]
+State = Literal["new", "ok", "late", "unsupported"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,9 +92,13 @@ class LiveConnection(Observer):
     def state(self) -> State:
         """How it is doing: `new` before the first Pong, then `ok`; or `late`, while a Pong is.
 
+        It is `unsupported` if its server gives no access to Pings, see `Keepalive.supported`.
+
         A Pong is late when it has been awaited for longer than the retransmission timeout that
         RFC 6298 (2.2 to 2.4) computes from the round trips so far, which is at least a second.
         """
+        if not self.keepalive.supported:
+            return "unsupported"
         if self.is_late:
             return "late"
         return "new" if self.keepalive.latency is None else "ok"

@@ -1,4 +1,4 @@
-"""The label and the buckets that all metrics share."""
+"""What all metrics share: labels and buckets."""
 
 from __future__ import annotations
 
@@ -6,9 +6,16 @@ from collections.abc import Iterable
 from typing import Any
 
 from ..extension import Scope
+from ..state import find_keepalive
 
 BUCKETS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0)
 """Upper bounds of a latency histogram, in seconds."""
+
+
+def is_supported(scope: Scope) -> bool:
+    """Return whether the server gives access to Pings, as far as the scope tells."""
+    keepalive = find_keepalive(scope)
+    return keepalive is None or keepalive.supported
 
 
 def route(scope: Scope) -> str | None:

@@ -10,7 +10,7 @@ from opentelemetry.metrics import MeterProvider, get_meter
 from ..extension import Scope
 from ..verdict import Verdict
 from . import Observer
-from .metrics import BUCKETS, route
+from .metrics import BUCKETS, is_supported, route
 
 
 class OpenTelemetryMetrics:
@@ -19,14 +19,16 @@ class OpenTelemetryMetrics:
     | metric | instrument | unit | |
     |---|---|---|---|
     | `asgi_keepalive.connection.count` | UpDownCounter | `{connection}` | open connections |
+    | `asgi_keepalive.connection.unsupported` | UpDownCounter | `{connection}` | without keepalive |
     | `asgi_keepalive.pings` | Counter | `{ping}` | Pings written |
     | `asgi_keepalive.pongs` | Counter | `{pong}` | Pongs that answered one |
     | `asgi_keepalive.connection.failures` | Counter | `{connection}` | failed, by `error.type` |
     | `asgi_keepalive.ping.duration` | Histogram | `s` | from a Ping to its Pong |
 
-    All have the attribute `http.route`, if the framework tells it; `error.type` is the reason of
-    the verdict. Names and units follow OpenTelemetry's semantic conventions, and these attributes
-    are theirs.
+    A connection is unsupported if its server gave no access to Pings when it was opened; the count
+    of connections includes it. All metrics have the attribute `http.route`, if the framework tells
+    it; `error.type` is the reason of the verdict. Names and units follow OpenTelemetry's semantic
+    conventions, and these attributes are theirs.
 
     Args:
         meter_provider: Where the instruments are made; `None` is the global one.
@@ -36,6 +38,11 @@ class OpenTelemetryMetrics:
         meter = get_meter("asgi_keepalive", meter_provider=meter_provider)
         self._connections = meter.create_up_down_counter(
             "asgi_keepalive.connection.count", "{connection}", "Open WebSocket connections."
+        )
+        self._unsupported = meter.create_up_down_counter(
+            "asgi_keepalive.connection.unsupported",
+            "{connection}",
+            "Open WebSocket connections whose server gives no access to Pings.",
         )
         self._pings = meter.create_counter("asgi_keepalive.pings", "{ping}", "Pings written.")
         self._pongs = meter.create_counter(
@@ -55,16 +62,20 @@ class OpenTelemetryMetrics:
 
     def __call__(self, scope: Scope) -> Observer:
         """Return the observer of one connection."""
-        return _Metrics(self, route(scope))
+        return _Metrics(self, route(scope), is_supported(scope))
 
 
 class _Metrics(Observer):
-    def __init__(self, metrics: OpenTelemetryMetrics, path: str | None) -> None:
+    def __init__(self, metrics: OpenTelemetryMetrics, path: str | None, supported: bool) -> None:
         self._metrics = metrics
+        self._counters = [metrics._connections]
+        if not supported:
+            self._counters.append(metrics._unsupported)
         self._attributes = {} if path is None else {"http.route": path}
 
     def opened(self) -> None:
-        self._metrics._connections.add(1, self._attributes)
+        for counter in self._counters:
+            counter.add(1, self._attributes)
 
     def pinged(self) -> None:
         self._metrics._pings.add(1, self._attributes)
@@ -78,4 +89,5 @@ class _Metrics(Observer):
         self._metrics._failures.add(1, why)
 
     def closed(self) -> None:
-        self._metrics._connections.add(-1, self._attributes)
+        for counter in self._counters:
+            counter.add(-1, self._attributes)

@@ -9,7 +9,7 @@ from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histo
 from ..extension import Scope
 from ..verdict import Reason, Verdict
 from . import Observer
-from .metrics import BUCKETS, route
+from .metrics import BUCKETS, is_supported, route
 
 
 class PrometheusMetrics:
@@ -18,13 +18,15 @@ class PrometheusMetrics:
     | metric | type | |
     |---|---|---|
     | `asgi_keepalive_connections` | gauge | open connections |
+    | `asgi_keepalive_unsupported_connections` | gauge | those of them without keepalive |
     | `asgi_keepalive_pings_total` | counter | Pings written |
     | `asgi_keepalive_pongs_total` | counter | Pongs that answered one |
     | `asgi_keepalive_failures_total` | counter | connections failed, by `verdict` |
     | `asgi_keepalive_latency_seconds` | histogram | from a Ping to its Pong |
 
-    All have the label `path`, the template of the route, or `unknown`. It works in the multiprocess
-    mode of `prometheus_client`, too.
+    A connection is unsupported if its server gave no access to Pings when it was opened. All
+    metrics have the label `path`, the template of the route, or `unknown`. It works in the
+    multiprocess mode of `prometheus_client`, too.
 
     Args:
         registry: Where the metrics are registered.
@@ -38,6 +40,13 @@ class PrometheusMetrics:
         self._connections = Gauge(
             "asgi_keepalive_connections",
             "Open WebSocket connections",
+            path,
+            registry=registry,
+            multiprocess_mode="livesum",
+        )
+        self._unsupported = Gauge(
+            "asgi_keepalive_unsupported_connections",
+            "Open WebSocket connections whose server gives no access to Pings",
             path,
             registry=registry,
             multiprocess_mode="livesum",
@@ -62,22 +71,26 @@ class PrometheusMetrics:
 
     def __call__(self, scope: Scope) -> Observer:
         """Return the observer of one connection."""
-        return _Metrics(self, route(scope) or "unknown")
+        return _Metrics(self, route(scope) or "unknown", is_supported(scope))
 
 
 class _Metrics(Observer):
-    def __init__(self, metrics: PrometheusMetrics, path: str) -> None:
-        self._connections = metrics._connections.labels(path)
+    def __init__(self, metrics: PrometheusMetrics, path: str, supported: bool) -> None:
+        # All metrics are there at once, so that a rate is known from the first event on.
+        unsupported = metrics._unsupported.labels(path)
+        self._gauges = [metrics._connections.labels(path)]
+        if not supported:
+            self._gauges.append(unsupported)
         self._pings = metrics._pings.labels(path)
         self._pongs = metrics._pongs.labels(path)
         self._latency = metrics._latency.labels(path)
-        # All reasons are there at once, so that a rate is known from the first failure on.
         self._failures = {
             reason: metrics._failures.labels(path, reason) for reason in get_args(Reason)
         }
 
     def opened(self) -> None:
-        self._connections.inc()
+        for gauge in self._gauges:
+            gauge.inc()
 
     def pinged(self) -> None:
         self._pings.inc()
@@ -90,4 +103,5 @@ class _Metrics(Observer):
         self._failures[verdict.reason].inc()
 
     def closed(self) -> None:
-        self._connections.dec()
+        for gauge in self._gauges:
+            gauge.dec()

@@ -24,10 +24,12 @@ live = LiveConnections()
 
 
 def connection(number: int) -> LiveConnection:
+    keepalive = Keepalive(Settings())
+    keepalive._supported = True
     scope = {
         "client": ("192.0.2.1", number),
         "path": f"/others/<b>{number}",
-        "state": {"keepalive": Keepalive(Settings())},
+        "state": {"keepalive": keepalive},
     }
     made = live(scope)
     made.opened()

@@ -84,7 +84,7 @@ class TestDashboard:
 
     def test_json(self, client: TestClient, live: LiveConnections) -> None:
         assert client.get("/at/connections.json").json() == {
-            **{"total": 0, "late": 0},
+            **{"total": 0, "late": 0, "unsupported": 0},
             **{"failures": [], "connections": []},
         }
         added(live, 1)

@@ -96,16 +96,6 @@ class TestWhatTheyAreTold:
         await server.task
         assert notes.taken == [(0, "opened"), (100, "closed")]
 
-    @in_no_time
-    async def test_nothing_where_nothing_is_supported(self) -> None:
-        notes = Notes()
-        app = Puppet()
-        server = FakeServer(KeepaliveMiddleware(app, observers=[notes]), extensions={})
-        await ticks()
-        app.returns()
-        await server.task
-        assert notes.taken == []
-
 
 class TestTwoMiddlewares:
     @in_no_time
@@ -141,14 +131,3 @@ class TestTwoMiddlewares:
             (41, "ponged", 1),
             (45, "closed"),
         ]
-
-    @in_no_time
-    async def test_on_an_unsupported_server(self) -> None:
-        notes = Notes()
-        app = Puppet()
-        wrapped = KeepaliveMiddleware(KeepaliveMiddleware(app, observers=[notes]))
-        server = FakeServer(wrapped, extensions={})
-        await ticks()
-        app.returns()
-        await server.task
-        assert notes.taken == []

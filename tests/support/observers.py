@@ -62,6 +62,7 @@ async def observed(
 def added(live: LiveConnections, number: int, *latencies: float) -> LiveConnection:
     """Add a connection by hand."""
     keepalive = Keepalive(Settings())
+    keepalive._supported = True
     scope = {"client": ("192.0.2.1", number), "path": "/", "state": {"keepalive": keepalive}}
     connection = live(scope)
     connection.opened()
