@@ -5,12 +5,14 @@ Only its API is needed here; an application brings the SDK and chooses where met
 
 from __future__ import annotations
 
-from opentelemetry.metrics import MeterProvider, get_meter
-
 from ..extension import Scope
+from ..extras import needs
 from ..verdict import Verdict
 from . import Observer
 from .metrics import BUCKETS, is_supported, route
+
+with needs("opentelemetry"):
+    from opentelemetry.metrics import MeterProvider, get_meter
 
 
 class OpenTelemetryMetrics:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import get_args
 
-from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
-
 from ..extension import Scope
+from ..extras import needs
 from ..verdict import Reason, Verdict
 from . import Observer
 from .metrics import BUCKETS, is_supported, route
+
+with needs("prometheus"):
+    from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
 
 
 class PrometheusMetrics:

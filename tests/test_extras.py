@@ -1,0 +1,42 @@
+"""An extra that is missing is named by the error."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+EXTRAS = {"prometheus": "prometheus_client", "opentelemetry": "opentelemetry"}
+"""Those that something is imported for, and what they install."""
+
+SERVERS = {"daphne", "hypercorn"}
+"""Their adapters are imported only when they run."""
+
+
+def test_these_are_all() -> None:
+    path = Path(__file__).parents[1] / "pyproject.toml"
+    project = tomllib.loads(path.read_text())["project"]
+    assert set(project["optional-dependencies"]) == set(EXTRAS) | SERVERS
+
+
+@pytest.mark.parametrize(("extra", "package"), EXTRAS.items())
+def test_error_names_it(extra: str, package: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Blocked:
+        @staticmethod
+        def find_spec(name: str, path: object, target: object = None) -> None:
+            if name.partition(".")[0] == package:
+                raise ModuleNotFoundError(f"No module named {package!r}", name=package)
+
+    module = f"asgi_keepalive.observers.{extra}"
+    for name in [name for name in sys.modules if name.partition(".")[0] == package]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.delitem(sys.modules, module, raising=False)
+    monkeypatch.setattr(sys, "meta_path", [Blocked, *sys.meta_path])
+    with pytest.raises(ImportError) as raised:
+        importlib.import_module(module)
+    assert str(raised.value) == f"asgi-keepalive[{extra}] is needed: No module named '{package}'"
+    assert raised.value.name == package
+    assert isinstance(raised.value.__cause__, ModuleNotFoundError)
