@@ -258,7 +258,8 @@ class TestTestClients:
         async def app(scope: Any, receive: Any, send: Any) -> None:
             await accept(receive, send)
 
-        server = ApplicationCommunicator(KeepaliveMiddleware(app), {"type": "websocket"})
+        communicator: Any = ApplicationCommunicator
+        server = communicator(KeepaliveMiddleware(app), {"type": "websocket"})
         await server.send_input({"type": "websocket.connect"})
         await server.wait()
         assert caplog.messages == [
@@ -313,6 +314,12 @@ async def test_one_warning_per_server_and_middleware(caplog: pytest.LogCaptureFi
     ]
 
 
+def releases(server: str) -> str:
+    """Return how documents name the releases of a server that the tests run on."""
+    oldest, newest = SERVERS[server].oldest, SERVERS[server].newest
+    return newest if oldest == newest else f"{oldest} to {newest}"
+
+
 @pytest.mark.parametrize("server", [server for server, known in SERVERS.items() if known.oldest])
 class TestReleases:
     """The releases that the package knows are those that its tests run on."""
@@ -329,8 +336,16 @@ class TestReleases:
         assert installed[: len(newest)] <= newest
 
     def test_readme_names_them(self, server: str) -> None:
-        known = SERVERS[server]
-        tested = (
-            known.newest if known.oldest == known.newest else f"{known.oldest} to {known.newest}"
-        )
-        assert f"{server} {tested}" in " ".join((ROOT / "README.md").read_text().split())
+        readme = " ".join((ROOT / "README.md").read_text().split())
+        assert f"{server} {releases(server)}" in readme
+
+    def test_page_names_them(self, server: str) -> None:
+        """In the row of this release."""
+        project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+        rows = [
+            [cell.strip() for cell in line.strip("|").split("|")]
+            for line in (ROOT / "docs" / "servers.md").read_text().splitlines()
+            if line.startswith("|")
+        ]
+        [row] = [row for row in rows if row[0] == project["version"]]
+        assert row[rows[0].index(server)] == releases(server)
