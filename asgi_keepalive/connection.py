@@ -129,6 +129,8 @@ class Connection:
             )
         self._levels.bound_closing(settings.close_timeout)
         self._levels.take_over(self.on_pong, self.on_closing, self.on_read_paused)
+        if server.is_accepted:
+            self.on_accepted()
 
     def __str__(self) -> str:
         return log.name(self.scope)

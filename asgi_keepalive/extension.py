@@ -103,6 +103,7 @@ class Server(NamedTuple):
             that is waiting or comes later.
         is_closing: Tells whether nothing can be written any more; it may know before `on_closing`
             is called.
+        is_accepted: Whether the connection has been accepted before the middleware saw it.
     """
 
     receive: Receive
@@ -111,3 +112,4 @@ class Server(NamedTuple):
     send_message: Send
     releases_calls: bool = False
     is_closing: Callable[[], bool] = bool
+    is_accepted: bool = False

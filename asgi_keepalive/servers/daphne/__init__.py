@@ -86,6 +86,7 @@ def attach(protocol: Any, receive: Receive, send: Send) -> Server | None:
         receive=adapter.queue.get,
         send=functools.partial(endpoint.send, send),
         extension=Functions(endpoint),
+        is_accepted=adapter.is_open(),
         send_message=functools.partial(adapter.pass_on, send),
         releases_calls=True,
     )

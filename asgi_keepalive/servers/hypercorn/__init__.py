@@ -72,6 +72,7 @@ def attach(stream: Any, receive: Receive, send: Send) -> Server | str | None:
         receive=adapter.queue.get,
         send=functools.partial(endpoint.send, functools.partial(adapter.pass_on, send)),
         extension=Functions(endpoint),
+        is_accepted=adapter.is_open(),
         send_message=functools.partial(adapter.send_message, send),
         releases_calls=True,
     )

@@ -32,6 +32,8 @@ TOUCHED = (
     "connection_lost_waiter",
     "fail_connection",
     "handshake_completed_event",
+    "handshake_started_event",
+    "initial_response",
     "max_queue",
     "messages",
     "read_frame",
@@ -186,6 +188,8 @@ def join(protocol: Any, receive: Receive, send: Send) -> Server | None:
         extension=Functions(endpoint),
         send_message=send,
         is_closing=endpoint.transport_is_closing,
+        # It is open a moment after that.
+        is_accepted=protocol.handshake_started_event.is_set() and not protocol.initial_response,
     )
 
 

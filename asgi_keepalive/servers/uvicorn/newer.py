@@ -136,6 +136,7 @@ def join(make: type[NewerAdapter], protocol: Any, receive: Receive, send: Send) 
         send_message=send,
         releases_calls=is_direct,
         is_closing=endpoint.transport_is_closing,
+        is_accepted=adapter.is_open(),
     )
 
 
