@@ -116,7 +116,8 @@ def test_two_commands_do_everything_and_ci_runs_them() -> None:
 
 
 def test_names_every_setting_and_every_public_name() -> None:
-    for name in ("ping_interval", "ping_timeout", "close_timeout", *asgi_keepalive.__all__):
+    settings = "ping_interval", "ping_timeout", "close_timeout", "required", "observers"
+    for name in (*settings, *asgi_keepalive.__all__):
         assert name in README or name == "Keepalive"
 
 

@@ -84,6 +84,8 @@ def test_settings_that_are_not_accepted() -> None:
         KeepaliveMiddleware(plain, ping_interval="20")  # type: ignore[arg-type]
     with pytest.raises(TypeError):
         KeepaliveMiddleware(plain, close_timeout=None)  # type: ignore[arg-type]
+    with pytest.raises(TypeError):
+        KeepaliveMiddleware(plain, required=None)  # type: ignore[arg-type]
 
 
 class Watching(Observer):
@@ -112,6 +114,7 @@ def test_observers_that_are_accepted() -> None:
 def test_it_can_be_added_to_frameworks() -> None:
     FastAPI().add_middleware(KeepaliveMiddleware)
     FastAPI().add_middleware(KeepaliveMiddleware, ping_interval=20, ping_timeout=None)
+    FastAPI().add_middleware(KeepaliveMiddleware, required=True)
     Starlette().add_middleware(KeepaliveMiddleware, ping_interval=20.5)
     Starlette(middleware=[Middleware(KeepaliveMiddleware, close_timeout=0)])
     WebSocketRoute("/", Endpoint, middleware=[Middleware(KeepaliveMiddleware)])

@@ -30,6 +30,9 @@ from ..verdict import Verdict
 class Observer:
     """It is told of one connection: inherit from it, and override the methods that you need.
 
+    Of a connection whose server gives no access to Pings only `opened` and `closed` are told;
+    `get_keepalive(scope).supported` is false there.
+
     It is called on the event loop's thread, sometimes inside the application's task, and must not
     block. What it raises is logged, and harms neither the connection nor the other observers.
     """
