@@ -13,20 +13,19 @@ The table below has all transitions. A step that a state does not know changes n
 
 from __future__ import annotations
 
-import logging
 import os
 import time
 from collections.abc import Callable, Mapping
 from enum import Enum
 
-from . import log
 from .exceptions import KeepaliveUnsupported
 from .extension import Scope, Server
 from .heartbeat import Command, Expire, Heartbeat, Ping, SendPing
 from .levels import RAISED, Levels
 from .log import logger
 from .manual import ManualPings
-from .observers import Factory, Observers
+from .observers import Factory
+from .reporting import Reporter
 from .settings import Settings
 from .state import Keepalive, with_keepalive
 from .stepping import Suspended
@@ -94,11 +93,10 @@ class Connection:
 
     __slots__ = (
         "__weakref__",
-        "_factories",
         "_heartbeat",
         "_levels",
         "_manual",
-        "_observers",
+        "_report",
         "_was_refused",
         "keepalive",
         "scope",
@@ -113,27 +111,19 @@ class Connection:
         self.state = State.CONNECTING
         self.timer = Timer()
         self.waiting: list[Suspended] = []
-        self._factories = factories
         self._heartbeat = Heartbeat(settings)
         self._manual = ManualPings()
-        self._observers: Observers | None = None
         self._was_refused = False  # the last keepalive Ping
         self._levels = Levels(server)
         self.keepalive = Keepalive(settings, self, self._heartbeat.round_trips)
         self.scope = with_keepalive(scope, self.keepalive)
+        self._report = Reporter(self.scope, factories)
         if missing := self._levels.missing:
-            logger.debug(
-                "%s: the server offers no %s; docs/extension.md says what it cannot promise",
-                str(self),
-                ", ".join(missing),
-            )
+            self._report.lacking(missing)
         self._levels.bound_closing(settings.close_timeout)
         self._levels.take_over(self.on_pong, self.on_closing, self.on_read_paused)
         if server.is_accepted:
             self.on_accepted()
-
-    def __str__(self) -> str:
-        return log.name(self.scope)
 
     # The application and the middleware call these, through `Keepalive`.
 
@@ -161,10 +151,7 @@ class Connection:
 
     def observe(self, factories: tuple[Factory, ...]) -> None:
         """Let others observe the connection, too."""
-        new = tuple(one for one in factories if one not in self._factories)
-        self._factories += new
-        if self.state in (State.OPEN, State.UNKEPT):
-            self._join(new)
+        self._report.join(factories)
 
     @property
     def awaited_since(self) -> float | None:
@@ -179,16 +166,14 @@ class Connection:
             return
         self._heartbeat.open(time.monotonic())
         self.timer.start(self._on_timer)
-        self._join(self._factories)
+        self._report.opened()
         self._set_timer()
 
     def on_closing(self) -> None:
         """The connection begins to close, or is lost, or its application has returned."""
         self._go(Step.CLOSING)
         self._end_heartbeat(self.keepalive._closed_error)
-        observers, self._observers = self._observers, None
-        if observers is not None:
-            observers.closed()
+        self._report.closed()
 
     def on_returned(self) -> None:
         """The application has returned: leave nothing behind."""
@@ -203,12 +188,7 @@ class Connection:
         if self._manual:
             self._manual.acknowledge(acknowledged, now)
         self._set_timer()
-        if logger.isEnabledFor(logging.DEBUG):
-            logger.debug("%s: Pong %s", str(self), payload.hex())
-        if self._observers is not None:
-            latency = self._heartbeat.round_trips.latency
-            assert latency is not None  # it is that of this Pong
-            self._observers.ponged(latency)
+        self._report.ponged(payload, self._heartbeat.round_trips.latency)
 
     def on_read_paused(self, paused: bool, now: float) -> None:
         """The server has stopped reading, as the application is behind, or goes on."""
@@ -219,21 +199,10 @@ class Connection:
         """Take a step; return whether this state knows it, as nothing changes otherwise."""
         known = TRANSITIONS[self.state]
         if step not in known:
-            logger.debug(
-                "%s: %s, though the connection is %s; expected: %s",
-                str(self),
-                step.value,
-                self.state.value,
-                ", ".join(one.value for one in known),
-            )
+            self._report.unexpected(step.value, self.state.value, [one.value for one in known])
             return False
         self.state = known[step]
         return True
-
-    def _join(self, factories: tuple[Factory, ...]) -> None:
-        for factory in factories:
-            self._observers = self._observers or Observers()
-            self._observers.join(factory, self.scope)
 
     def _end_heartbeat(self, error: Callable[[], Exception]) -> None:
         """Send nothing, expect nothing, and time nothing any more."""
@@ -286,26 +255,17 @@ class Connection:
         if self.state is not OPEN:  # it is closing, perhaps as this Ping told
             return
         self._heartbeat.written(ping, time.monotonic())
-        if logger.isEnabledFor(logging.DEBUG):
-            logger.debug("%s: Ping %s", str(self), ping.payload.hex())
-        if self._observers is not None:
-            self._observers.pinged()
+        self._report.pinged(ping.payload)
 
     def _on_refusal(self, refusal: KeepaliveUnsupported) -> None:
         """Warn of a refusal, which may be an accident; after two in a row there is no keepalive."""
+        required = self.keepalive._settings.required
         if not self._was_refused or self.state is not OPEN:
             self._was_refused = True
-            logger.warning(
-                "%s: a Ping was refused; if the next is, too, %s",
-                str(self),
-                "this connection is failed"
-                if self.keepalive._settings.required
-                else "keepalive is off for this connection",
-                exc_info=refusal.__cause__,
-            )
+            self._report.refused(refusal.__cause__, required=required)
             return
         self.keepalive._give_up("off: the server has refused two Pings in a row")
-        if self.keepalive._settings.required:
+        if required:
             self._fail(REFUSED)
         else:
             self._go(Step.REFUSED)
@@ -332,17 +292,14 @@ class Connection:
             self.on_closing()
             return
         except RAISED:
-            logger.exception("%s: the server cannot fail the connection", str(self))
+            logger.exception("%s: the server cannot fail the connection", self._report)
         self._go(Step.FAILED)
         self.keepalive._verdict = verdict
-        observers, self._observers = self._observers, None
         self._end_heartbeat(self.keepalive._closed_error)
         for call in self.waiting:
             call.release()
-        log.failed(self.scope, verdict, self.keepalive.latency)
-        if observers is not None:
-            observers.failed(verdict)
-            observers.closed()
+        self._report.failed(verdict, self.keepalive.latency)
+        self._report.closed()
 
 
 def _payload() -> bytes:

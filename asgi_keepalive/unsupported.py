@@ -13,7 +13,8 @@ from typing import Any
 
 from .extension import Event, Receive, Scope, Send
 from .log import logger, name
-from .observers import Factory, Observers
+from .observers import Factory
+from .reporting import Reporter
 from .state import Keepalive
 
 CODE = 1011
@@ -71,16 +72,13 @@ class Observed:
         send: Send,
         factories: tuple[Factory, ...],
     ) -> None:
-        self._factories = factories
-        self._has_ended = False
         self._keepalive = keepalive
-        self._observers: Observers | None = None  # while it is open
         self._receive = receive
-        self._scope = scope
+        self._report = Reporter(scope, factories)
         self._send = send
 
     def __enter__(self) -> Observed:
-        self._keepalive._join = self.join
+        self._keepalive._join = self._report.join
         return self
 
     def __exit__(
@@ -90,38 +88,20 @@ class Observed:
         traceback: TracebackType | None,
     ) -> None:
         self._keepalive._join = None
-        self._end()
-
-    def join(self, factories: tuple[Factory, ...]) -> None:
-        """Let others observe the connection, too."""
-        new = tuple(one for one in factories if one not in self._factories)
-        self._factories += new
-        if self._observers is not None:
-            self._tell(self._observers, new)
+        self._report.closed()
 
     async def receive(self) -> Event:
         """ASGI's `receive`."""
         event: Event = await self._receive()
         if _type(event) == "websocket.disconnect":
-            self._end()
+            self._report.closed()
         return event
 
     async def send(self, event: Event) -> None:
         """ASGI's `send`."""
         kind = _type(event)
         if kind == "websocket.close":
-            self._end()
+            self._report.closed()
         await self._send(event)
-        if kind == "websocket.accept" and self._observers is None and not self._has_ended:
-            self._observers = Observers()
-            self._tell(self._observers, self._factories)
-
-    def _tell(self, observers: Observers, factories: tuple[Factory, ...]) -> None:
-        for factory in factories:
-            observers.join(factory, self._scope)
-
-    def _end(self) -> None:
-        self._has_ended = True
-        observers, self._observers = self._observers, None
-        if observers is not None:
-            observers.closed()
+        if kind == "websocket.accept":
+            self._report.opened()

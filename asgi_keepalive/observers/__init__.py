@@ -22,7 +22,6 @@ import asyncio
 from collections.abc import Callable, Iterable
 
 from ..extension import Scope
-from ..log import logger
 from ..text import shown
 from ..verdict import Verdict
 
@@ -75,38 +74,3 @@ def factories(observers: Iterable[Factory]) -> tuple[Factory, ...]:
                 f"not {shown(one)}"
             )
     return found
-
-
-class Observers:
-    """All observers of one connection, told as one that never raises."""
-
-    def __init__(self) -> None:
-        self._observers: list[Observer] = []
-
-    def join(self, factory: Factory, scope: Scope) -> None:
-        """Let one more observe the connection, from now on."""
-        try:
-            observer = factory(scope)
-            self._observers.append(observer)
-            observer.opened()
-        except RAISED:
-            logger.exception("%s failed to observe a connection", shown(factory))
-
-    def _tell(self, what: str, *details: object) -> None:
-        for observer in self._observers:
-            try:
-                getattr(observer, what)(*details)
-            except RAISED:
-                logger.exception("%s failed to observe that a connection %s", shown(observer), what)
-
-    def pinged(self) -> None:
-        self._tell("pinged")
-
-    def ponged(self, latency: float) -> None:
-        self._tell("ponged", latency)
-
-    def failed(self, verdict: Verdict) -> None:
-        self._tell("failed", verdict)
-
-    def closed(self) -> None:
-        self._tell("closed")

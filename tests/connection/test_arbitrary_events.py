@@ -52,7 +52,7 @@ class ArbitraryEvents(RuleBasedStateMachine):
         self.patches.enter_context(mock.patch.object(time, "monotonic", self.loop.time))
         self.patches.enter_context(mock.patch.object(os, "urandom", payloads))
         self.patches.enter_context(mock.patch("asgi_keepalive.connection.logger"))
-        self.patches.enter_context(mock.patch("asgi_keepalive.observers.logger"))
+        self.patches.enter_context(mock.patch("asgi_keepalive.reporting.logger"))
         self.server, self.app = self.run(accepted(**settings, observers=[Faulty]))
         self.connection: Connection = self.app.receive.__self__._connection
         self.manual: list[asyncio.Task[float]] = []
