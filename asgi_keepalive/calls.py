@@ -49,7 +49,7 @@ class Calls:
             return self._receive_what_is_left()
         try:
             receiving = server.receive()
-            if not server.releases_calls:
+            if connection.waiting is not None:
                 receiving = call(receiving, connection.waiting)
             if not self._knows_reading:
                 receiving = self._receive_reading(receiving)
@@ -80,7 +80,8 @@ class Calls:
                 connection.on_closing()
             sending = server.send(event)
         try:
-            await (sending if server.releases_calls else call(sending, connection.waiting))
+            waiting = connection.waiting
+            await (sending if waiting is None else call(sending, waiting))
         except asyncio.CancelledError:
             if kind == "websocket.accept":
                 connection.on_accepted()  # the server accepts all the same

@@ -85,7 +85,7 @@ class Connection:
         scope: The application's ASGI scope.
         state: Changes as `TRANSITIONS` says.
         timer: Wakes the heartbeat.
-        waiting: The application's calls that are blocked in the server.
+        waiting: The application's calls that are blocked in the server; `None` if it ends them.
 
     Raises:
         Exception: The server refuses to be taken over.
@@ -110,7 +110,7 @@ class Connection:
     ) -> None:
         self.state = State.CONNECTING
         self.timer = Timer()
-        self.waiting: list[Suspended] = []
+        self.waiting: list[Suspended] | None = None if server.releases_calls else []
         self._heartbeat = Heartbeat(settings)
         self._manual = ManualPings()
         self._was_refused = False  # the last keepalive Ping
@@ -296,7 +296,7 @@ class Connection:
         self._go(Step.FAILED)
         self.keepalive._verdict = verdict
         self._end_heartbeat(self.keepalive._closed_error)
-        for call in self.waiting:
+        for call in self.waiting or ():
             call.release()
         self._report.failed(verdict, self.keepalive.latency)
         self._report.closed()
