@@ -8,7 +8,8 @@ Closes. Here messages are queued up to a bound instead; only then does reading p
 from __future__ import annotations
 
 import asyncio
-from typing import Protocol
+from collections.abc import MutableSequence
+from typing import Any, Protocol
 
 from ..extension import Event
 
@@ -21,6 +22,12 @@ def size(data: str | bytes) -> int:
     if isinstance(data, bytes) or data.isascii():
         return len(data)
     return len(data.encode())
+
+
+def is_known(own: Any) -> bool:
+    """Whether a server's own queue is one whose place a `ReadAheadQueue` can take."""
+    used = {"empty", "_getters", "get_nowait"}
+    return type(own) is asyncio.Queue and used <= set(asyncio.Queue.get.__code__.co_names)
 
 
 class Reading(Protocol):
@@ -76,13 +83,33 @@ class ReadAheadQueue:
         self._bytes = 0
         self._may_fill = True
         self._discards = False
-        self._getters: list[asyncio.Future[None]] = []
+        self._getters: MutableSequence[asyncio.Future[None]] = []
         self._last: Event | None = None
 
-    def take_from(self, own: asyncio.Queue[Event]) -> None:
-        """Take the events that wait in the server's own queue."""
+    def take_from(self, own: Any) -> None:
+        """Take the events that wait in the server's own queue, and serve who waits for one."""
         while not own.empty():
             self.put_nowait(own.get_nowait())
+        if own._getters:
+            self.stand_behind(own)
+
+    def stand_behind(self, own: Any) -> None:
+        """Let the `get` of the server's own queue return what is put here, from now on.
+
+        Whatever wraps `receive` holds that bound method. It asks `empty`, waits among `_getters`,
+        and calls `get_nowait`. A `put` of the server's that is blocked asks `full`.
+        """
+        self._getters = own._getters
+        own.empty = self._has_nothing
+        own.full = self._is_never_full
+        own.get_nowait = self._get_nowait
+        own.put_nowait = self.put_nowait
+
+    def _has_nothing(self) -> bool:
+        return not self.unread and self._last is None
+
+    def _is_never_full(self) -> bool:
+        return False  # whoever reads is told to pause
 
     def empty(self) -> bool:
         """Always false: a server asks whether to resume reading, which is not its business."""
@@ -127,11 +154,11 @@ class ReadAheadQueue:
             try:
                 await getter
             except BaseException:
-                if self.unread:  # perhaps woken for it, and given up at once
+                if getter in self._getters:
+                    self._getters.remove(getter)
+                elif self.unread:  # woken for it, and given up at once
                     self._wake()
                 raise
-            finally:
-                self._getters.remove(getter)
         if not self._older:
             self._newer.reverse()
             self._older, self._newer = self._newer, self._older
@@ -143,6 +170,14 @@ class ReadAheadQueue:
             self._reading.resume()
         return event
 
+    def _get_nowait(self) -> Event:
+        try:
+            self.get().send(None)
+        except StopIteration as stop:
+            event: Event = stop.value
+            return event
+        raise asyncio.QueueEmpty
+
     def _has_room(self) -> bool:
         return self.unread <= self.max_messages / 2 and self._bytes <= MAX_BYTES / 2
 
@@ -150,12 +185,14 @@ class ReadAheadQueue:
         """Nothing more will come but this event, however often; the first such call counts."""
         if self._last is None:
             self._last = last
-        for getter in self._getters:
-            if not getter.done():
-                getter.set_result(None)
+        while self._getters:
+            self._wake()
 
     def _wake(self) -> None:
-        for getter in self._getters:
+        """Wake the first that waits; as with asyncio's own, it is no longer among those then."""
+        while self._getters:
+            getter = self._getters[0]
+            del self._getters[0]
             if not getter.done():
                 getter.set_result(None)
                 break

@@ -10,7 +10,7 @@ import contextlib
 import functools
 from collections.abc import Iterator
 from itertools import islice
-from types import FunctionType
+from types import FunctionType, MethodType
 from typing import Any
 
 LIMIT = 100
@@ -25,6 +25,11 @@ def owners(*calls: Any) -> Iterator[Any]:
             waiting += (call.func, *call.args[:LIMIT])
         else:
             yield _bound_to(call)
+
+
+def is_method_of(owner: Any, call: Any) -> bool:
+    """Whether a callable is a bound method of an object, and no proxy of one."""
+    return type(call) is MethodType and call.__self__ is owner
 
 
 def _bound_to(call: Any) -> Any:

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from asgi_keepalive.endpoint.queue import ReadAheadQueue
+from asgi_keepalive.endpoint.queue import ReadAheadQueue, is_known
 
 from ..support.fake_loop import in_no_time, ticks
-from ..support.queue import LAST, PEERS, message, queue
+from ..support.queue import LAST, PEERS, Reading, message, queue
 
 
 async def getting(events: ReadAheadQueue, count: int) -> list[asyncio.Task[Any]]:
@@ -143,3 +143,87 @@ class TestEnd:
         events.end(LAST)
         events.release_end()
         assert await events.get() == LAST
+
+
+class TestStandsBehind:
+    """Whatever wraps a server's `receive` holds `get` of the server's own queue."""
+
+    @in_no_time
+    async def test_and_gives_what_it_has(self) -> None:
+        own: asyncio.Queue[Any] = asyncio.Queue()
+        get = own.get
+        own.put_nowait(message("first"))
+        events = queue()
+        events.take_from(own)
+        events.stand_behind(own)
+        events.put_nowait(message("second"))
+        assert [await get(), await get()] == [message("first"), message("second")]
+        assert events.unread == 0
+
+    @in_no_time
+    async def test_and_what_comes_while_somebody_waits(self) -> None:
+        own: asyncio.Queue[Any] = asyncio.Queue()
+        events = queue()
+        events.stand_behind(own)
+        tasks = [asyncio.ensure_future(get()) for get in (own.get, events.get, own.get)]
+        await ticks()
+        for text in "abc":
+            events.put_nowait(message(text))
+        assert [(await task)["text"] for task in tasks] == ["a", "b", "c"]
+
+    @in_no_time
+    async def test_and_serves_who_waited_before(self) -> None:
+        own: asyncio.Queue[Any] = asyncio.Queue()
+        waiting = asyncio.ensure_future(own.get())
+        await ticks()
+        events = queue()
+        events.take_from(own)
+        events.put_nowait(message("first"))
+        assert await waiting == message("first")
+
+    @in_no_time
+    async def test_and_takes_what_was_blocked_before(self) -> None:
+        own: asyncio.Queue[Any] = asyncio.Queue(1)
+        own.put_nowait(message("first"))
+        blocked = asyncio.ensure_future(own.put(message("second")))
+        await ticks()
+        events = queue()
+        events.take_from(own)
+        events.stand_behind(own)
+        await blocked
+        assert [await events.get(), await events.get()] == [message("first"), message("second")]
+
+    @in_no_time
+    async def test_and_resumes_reading(self) -> None:
+        own: asyncio.Queue[Any] = asyncio.Queue()
+        reading = Reading()
+        events = queue(reading, max_messages=1)
+        events.stand_behind(own)
+        events.put_nowait(message("first"))
+        assert reading.told == [True]
+        await own.get()
+        assert reading.told == [True, False]
+
+    @in_no_time
+    async def test_and_ends_for_all_and_for_ever(self) -> None:
+        own: asyncio.Queue[Any] = asyncio.Queue()
+        events = queue()
+        events.stand_behind(own)
+        tasks = [asyncio.ensure_future(get()) for get in (own.get, events.get)]
+        await ticks()
+        events.end(LAST)
+        assert [await task for task in tasks] == [LAST, LAST]
+        assert [await own.get(), await own.get()] == [LAST, LAST]
+
+    @in_no_time
+    async def test_and_is_empty_like_any_other(self) -> None:
+        own: asyncio.Queue[Any] = asyncio.Queue()
+        queue().stand_behind(own)
+        with pytest.raises(asyncio.QueueEmpty):
+            own.get_nowait()
+
+    @in_no_time
+    async def test_but_only_of_asyncios_own(self) -> None:
+        assert is_known(asyncio.Queue())
+        assert not is_known(asyncio.LifoQueue())
+        assert not is_known(None)

@@ -137,7 +137,7 @@ class TestAttach:
         with running(serving(app, ws=ws, loop=loop)) as server, Client(server.port):
             assert isinstance(reports.get(), Advice)
 
-    def test_hidden_receive(self, ws: str, loop: str, reports: Reports) -> None:
+    def test_hidden_send(self, ws: str, loop: str, reports: Reports) -> None:
         async def app(scope: Any, receive: Any, send: Any) -> None:
             await accept(receive, send)
             reports.put(get_keepalive(scope).supported)
@@ -145,7 +145,7 @@ class TestAttach:
         middleware = KeepaliveMiddleware(app)
 
         async def hiding(scope: Any, receive: Any, send: Any) -> None:
-            await middleware(scope, lambda: receive(), send)
+            await middleware(scope, receive, lambda event: send(event))
 
         with running(serving(hiding, ws=ws, loop=loop)) as server, Client(server.port).open():
             assert reports.get() is False

@@ -17,7 +17,9 @@ from daphne.ws_protocol import WebSocketProtocol  # type: ignore[import-untyped]
 from twisted.internet.tcp import Connection
 
 from ...endpoint.endpoint import Endpoint, Functions
+from ...endpoint.queue import is_known
 from ...extension import Receive, Send, Server
+from ..origins import is_method_of
 from .adapter import DaphneAdapter
 from .transport import TOUCHED as TOUCHED_TCP
 from .transport import tcp_of
@@ -64,7 +66,7 @@ def attach(protocol: Any, receive: Receive, send: Send) -> Server | None:
 
     Returns:
         The server's side, or `None` if this is not a connection of daphne's, its inside is not
-        what is expected, or something between hides its `receive`.
+        what is expected.
     """
     if type(protocol) is not WebSocketProtocol or not _has(protocol, TOUCHED):
         return None
@@ -76,19 +78,26 @@ def attach(protocol: Any, receive: Receive, send: Send) -> Server | None:
     if not isinstance(tcp, Connection) or not _has(tcp, TOUCHED_TCP):
         return None
     task = protocol.server.connections.get(protocol, {}).get("application_instance")
-    if task is None or receive != protocol.application_queue.get:
+    queue = protocol.application_queue
+    if task is None or not is_known(queue):
         return None
+    is_direct = (
+        is_method_of(queue, receive)
+        and type(send) is functools.partial
+        and is_method_of(protocol.server, send.func)
+    )
     adapter = DaphneAdapter(protocol, task)
     endpoint = Endpoint(adapter)
     if adapter.transport.is_closing():
         endpoint.lost()  # which the server has been told, and nobody will be told again
     return Server(
-        receive=adapter.queue.get,
+        # What stands before the server's own `receive` may have to see the events.
+        receive=adapter.queue.get if is_direct else receive,
         send=functools.partial(endpoint.send, send),
         extension=Functions(endpoint),
         is_accepted=adapter.is_open(),
         send_message=functools.partial(adapter.pass_on, send),
-        releases_calls=True,
+        releases_calls=is_direct,
     )
 
 

@@ -93,7 +93,9 @@ class DaphneAdapter(ReadingAdapter):
         _close_at_exit(protocol.server, tcp_of(self.twisted_transport).reactor)
 
     def use_queue(self, queue: ReadAheadQueue) -> None:
-        queue.take_from(self._protocol.application_queue)
+        own = self._protocol.application_queue
+        queue.take_from(own)
+        queue.stand_behind(own)
         self.queue = self._protocol.application_queue = queue
 
     def stop_keepalive(self) -> None:

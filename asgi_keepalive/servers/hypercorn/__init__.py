@@ -12,8 +12,10 @@ from hypercorn.protocol.ws_stream import WSStream
 
 from ...endpoint.endpoint import Endpoint, Functions
 from ...endpoint.libraries import wsproto_is_known
+from ...endpoint.queue import is_known
 from ...endpoint.transports import missing_methods
 from ...extension import Receive, Send, Server
+from ..origins import is_method_of
 from .http1 import HTTP1Adapter
 
 TOUCHED = {
@@ -45,7 +47,7 @@ def attach(stream: Any, receive: Receive, send: Send) -> Server | str | None:
 
     Returns:
         The server's side; why there is none over HTTP/2 and HTTP/3, nor on trio; or `None` if the
-        inside is not what is expected, or `receive` or `send` is not the stream's own.
+        inside is not what is expected.
     """
     http: Any = getattr(getattr(stream, "send", None), "__self__", None)
     tcp: Any = getattr(getattr(http, "send", None), "__self__", None)
@@ -61,18 +63,20 @@ def attach(stream: Any, receive: Receive, send: Send) -> Server | str | None:
         return None
     if missing_methods(tcp.writer.transport) or not wsproto_is_known():
         return None
-    queue = getattr(stream.app_put, "__self__", None)
-    if queue is None or getattr(receive, "__self__", None) is not queue or send != stream.app_send:
+    queue: Any = getattr(stream.app_put, "__self__", None)
+    if not is_known(queue):
         return None
+    is_direct = is_method_of(queue, receive) and is_method_of(stream, send)
     adapter = HTTP1Adapter(stream, tcp)
     endpoint = Endpoint(adapter)
     if adapter.transport.is_closing():
         endpoint.lost()  # which the server has been told, and nobody will be told again
     return Server(
-        receive=adapter.queue.get,
+        # What stands before the server's own `receive` may have to see the events.
+        receive=adapter.queue.get if is_direct else receive,
         send=functools.partial(endpoint.send, functools.partial(adapter.pass_on, send)),
         extension=Functions(endpoint),
         is_accepted=adapter.is_open(),
         send_message=functools.partial(adapter.send_message, send),
-        releases_calls=True,
+        releases_calls=is_direct,
     )

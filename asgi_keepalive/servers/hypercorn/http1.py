@@ -64,7 +64,9 @@ class HTTP1Adapter(ReadingAdapter):
         self._stream._send_wsproto_event = self._send_wsproto_event
 
     def use_queue(self, queue: ReadAheadQueue) -> None:
-        queue.take_from(self._stream.app_put.__self__)
+        own = self._stream.app_put.__self__
+        queue.take_from(own)
+        queue.stand_behind(own)
         self.queue = queue
         self._stream.app_put = self._put
 

@@ -12,6 +12,7 @@ from ...endpoint.closing import BoundedTransport
 from ...endpoint.endpoint import Endpoint, Functions
 from ...endpoint.queue import ReadAheadQueue
 from ...extension import Receive, Send, Server
+from ..origins import is_method_of
 from . import joining
 
 TOUCHED = (
@@ -127,8 +128,7 @@ def join(make: type[NewerAdapter], protocol: Any, receive: Receive, send: Send) 
     adapter = make(protocol)
     endpoint = Endpoint(adapter)
     # What stands before the protocol's own `receive` may have to see the events.
-    calls = receive, send
-    is_direct = all(getattr(call, "__self__", None) is protocol for call in calls)
+    is_direct = is_method_of(protocol, receive) and is_method_of(protocol, send)
     return Server(
         receive=adapter.queue.get if is_direct else receive,
         send=functools.partial(endpoint.send, send),
