@@ -118,12 +118,13 @@ async def ping(socket: WebSocket[Any, Any, Any]) -> None:
     await socket.send_json(await socket.state.keepalive.ping())
 
 
-def test_litestar_with_the_middleware_inside() -> None:
+@pytest.mark.parametrize("ws", ["auto", "hypercorn", "daphne"])
+def test_litestar_with_the_middleware_inside(ws: str) -> None:
     # Litestar's types want an application whose scope is a `TypedDict` of its own.
     inside = DefineMiddleware(KeepaliveMiddleware, ping_interval=20)  # type: ignore[arg-type]
     app: Any = Litestar([ping], middleware=[inside], logging_config=None)
     with (
-        running(serving(app, loop="asyncio", ws="auto")) as server,
+        running(serving(app, loop="asyncio", ws=ws)) as server,
         Client(server.port, path="/ws").open() as client,
     ):
         client.send(PONG, client.expect(PING))

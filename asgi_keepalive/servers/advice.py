@@ -21,14 +21,12 @@ class Known(NamedTuple):
         modules: How the names of the modules begin that define its connections, or run it.
         oldest: The first release that has what the adapter here needs.
         newest: The last release, with all its patches, that the adapter was tested with.
-        either: Whether one of `send` and `receive` is enough for the adapter.
         advice: What holds for all its connections, where there is no adapter.
     """
 
     modules: str | tuple[str, ...]
     oldest: str = ""
     newest: str = ""
-    either: bool = False
     advice: str = ""
 
 
@@ -43,7 +41,7 @@ QUEUES_IN_TESTS = (
 )
 
 SERVERS = {
-    "uvicorn": Known(("uvicorn.protocols.", "uvicorn.server"), "0.52.1", "0.54", either=True),
+    "uvicorn": Known(("uvicorn.protocols.", "uvicorn.server"), "0.52.1", "0.54"),
     "hypercorn": Known("hypercorn.", "0.18", "0.18"),
     "daphne": Known("daphne.", "4.2", "4.2"),
     "granian": Known("granian.", advice=granian.ADVICE),
@@ -91,8 +89,8 @@ def advise(receive: Any, send: Any, declined: str = "") -> Advice:
     """Return why nothing here can serve a connection, and what to do.
 
     Args:
-        receive: What the application was given.
-        send: What the application was given.
+        receive: What the application was given; or what it leads to, if the adapter declines that.
+        send: The same.
         declined: What the server's own adapter says, if anything.
     """
     calls = receive, send
@@ -146,7 +144,7 @@ def _reason(server: str, known: Known, calls: tuple[Any, ...]) -> str:
     between = [call for call in others if not _is_of(QUEUES, call)]
     if release and release < _release(known.oldest):
         return f"it is too old. Upgrade it to {known.oldest} or later"
-    if not own or (between and not known.either):
+    if not own or between:
         hiding = between or others
         return f"it is hidden by {_names(hiding)}: {_cure(server, hiding)}"
     if release[: len(newest)] > newest:

@@ -32,6 +32,13 @@ def is_method_of(owner: Any, call: Any) -> bool:
     return type(call) is MethodType and call.__self__ is owner
 
 
+def makes(owner: Any, send: Any) -> bool:
+    """Whether a callable is a method of an object, or a partial of its server's method."""
+    if type(send) is functools.partial:
+        return type(send.func) is MethodType and any(one is owner for one in send.args)
+    return _bound_to(send) is owner
+
+
 def _bound_to(call: Any) -> Any:
     with contextlib.suppress(Exception):
         return call.__self__
@@ -43,10 +50,19 @@ def modules(owner: Any) -> list[str]:
     names: list[Any] = []
     with contextlib.suppress(Exception):
         if type(owner) is FunctionType:
-            names.append(owner.__module__)
+            names.append(owner.__globals__.get("__name__"))  # `functools.wraps` changes its own
         else:
             names += (cls.__module__ for cls in islice(type(owner).__mro__, LIMIT))
     return [name for name in names if isinstance(name, str)]
+
+
+def packages(owner: Any) -> set[str]:
+    """Return the names of the packages that define the classes of an object."""
+    return (
+        set()
+        if type(owner) is FunctionType
+        else {module.partition(".")[0] for module in modules(owner)}
+    )
 
 
 def name(call: Any) -> str:
@@ -55,8 +71,9 @@ def name(call: Any) -> str:
     Functions that stand between are mostly made anew for each connection, two by one function.
     """
     owner = next(owners(call), call)
-    named = owner if type(owner) is FunctionType else type(owner)
-    qualified = type(named).__name__
+    qualified = type(type(owner)).__name__
     with contextlib.suppress(Exception):
-        qualified = str(named.__qualname__).partition(".<locals>")[0].removesuffix(".__call__")
+        is_function = type(owner) is FunctionType
+        named = owner.__code__.co_qualname if is_function else type(owner).__qualname__
+        qualified = str(named).partition(".<locals>")[0].removesuffix(".__call__")
     return ".".join([*modules(owner)[:1], qualified])[:LIMIT]

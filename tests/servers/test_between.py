@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from asgi_keepalive import KeepaliveMiddleware, KeepaliveTimeout, get_keepalive
 
 from ..conftest import Reports
-from ..support.applications import accept, stream
+from ..support.applications import accept, echo, stream
 from ..support.client import CLOSE, PING, TEXT, Client, close_code
 from ..support.server import Server, freed, logged, running
 from ..support.serving import serving
@@ -48,7 +49,7 @@ def loop(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-@pytest.fixture(params=["receive"])
+@pytest.fixture(params=["receive", "receive and send"])
 def wrapped(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
@@ -131,3 +132,61 @@ def test_application_that_closes(ws: str, loop: str, wrapped: str) -> None:
         assert not logged(server, "keepalive is off")
     if "send" in wrapped:
         assert kinds(between)[-1] == "close"
+
+
+def test_application_in_a_task_of_its_own(ws: str, loop: str, reports: Reports) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        reports.put(get_keepalive(scope).supported)
+        await accept(receive, send)
+
+    async def in_a_task(scope: Any, receive: Any, send: Any) -> None:
+        async def inner_send(event: Any) -> None:
+            await send(event)
+
+        await asyncio.create_task(KeepaliveMiddleware(app)(scope, lambda: receive(), inner_send))
+
+    with running(serving(in_a_task, ws=ws, loop=loop)) as server, Client(server.port).open():
+        assert reports.get() is True
+
+
+class Pump:
+    """Passes on what is sent, in a task of its own: what it gives an application leads nowhere."""
+
+    def __init__(self, app: Any) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        async def pump() -> None:
+            while True:
+                await send(await sent.get())
+
+        sent: asyncio.Queue[Any] = asyncio.Queue()
+        task = asyncio.create_task(pump())
+
+        async def inner_send(event: Any) -> None:
+            await sent.put(event)
+
+        try:
+            await self.app(scope, receive, inner_send)
+        finally:
+            task.cancel()
+
+
+def test_what_leads_nowhere_is_named(ws: str, loop: str, reports: Reports) -> None:
+    """P10."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        reports.put(get_keepalive(scope).supported)
+        await echo(scope, receive, send)
+
+    pump = Pump(KeepaliveMiddleware(app))
+    with running(serving(pump, ws=ws, loop=loop)) as server:
+        for _ in range(2):
+            with Client(server.port).open() as client:
+                assert reports.get() is False
+                client.send(TEXT, b"hello")
+                assert client.expect(TEXT) == b"hello"
+                client.send(CLOSE, b"\x03\xe8")
+                client.until_end()
+        [warning] = logged(server, "keepalive is off")
+        assert f"it is hidden by {__name__}.Pump: " in warning.getMessage()

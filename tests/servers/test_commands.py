@@ -48,6 +48,7 @@ def times_out(process: Process) -> None:
         uvicorn(),
         uvicorn("--workers", "2"),
         uvicorn("--reload"),
+        uvicorn("--log-level", "trace"),  # wraps both calls
         uvicorn("--proxy-headers", "--forwarded-allow-ips", "*"),
         [sys.executable, "-m", "fastapi", "run", "--port", "PORT", "tests/support/app.py"],
         [sys.executable, "-m", "fastapi", "dev", "--port", "PORT", "tests/support/app.py"],
@@ -57,8 +58,8 @@ def times_out(process: Process) -> None:
         DAPHNE,
     ],
     ids=[
-        *("plain", "workers", "reload", "proxy-headers", "fastapi-run", "fastapi-dev", "gunicorn"),
-        *("hypercorn", "hypercorn-workers", "daphne"),
+        *("plain", "workers", "reload", "trace", "proxy-headers", "fastapi-run", "fastapi-dev"),
+        *("gunicorn", "hypercorn", "hypercorn-workers", "daphne"),
     ],
 )
 def test_no_flags(command: list[str]) -> None:
@@ -67,27 +68,10 @@ def test_no_flags(command: list[str]) -> None:
 
 
 @pytest.mark.parametrize("cls", CLASSES)
-def test_ws_class_where_the_server_is_hidden(cls: str) -> None:
-    # At this level uvicorn wraps both send and receive.
-    with started(*uvicorn("--log-level", "trace", "--ws", cls)) as process:
+def test_ws_class(cls: str) -> None:
+    with started(*uvicorn("--ws", cls)) as process:
         times_out(process)
         assert "keepalive is off" not in process.output
-
-
-def test_hidden_server_is_warned_about() -> None:
-    with started(*uvicorn("--log-level", "trace")) as process:
-        for _ in range(2):
-            with Client(process.port, path="/receive").open() as client:
-                assert process.told()["supported"] is False
-                client.send(CLOSE, b"\x03\xe8")
-                assert process.told()["code"] == 1000
-        assert process.output.count("keepalive is off") == 1
-        version = importlib.metadata.version("uvicorn")
-        assert (
-            f"keepalive is off on uvicorn {version}: it is hidden by "
-            f"uvicorn.middleware.message_logger.MessageLoggerMiddleware: run uvicorn with "
-            f"--ws {CLASSES[0]}\n"
-        ) in process.output
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import ssl
 import time
 from collections.abc import Callable
@@ -136,22 +135,6 @@ class TestAttach:
 
         with running(serving(app, ws=ws, loop=loop)) as server, Client(server.port):
             assert isinstance(reports.get(), Advice)
-
-    def test_hidden_send(self, ws: str, loop: str, reports: Reports) -> None:
-        async def app(scope: Any, receive: Any, send: Any) -> None:
-            await accept(receive, send)
-            reports.put(get_keepalive(scope).supported)
-
-        middleware = KeepaliveMiddleware(app)
-
-        async def hiding(scope: Any, receive: Any, send: Any) -> None:
-            await middleware(scope, receive, lambda event: send(event))
-
-        with running(serving(hiding, ws=ws, loop=loop)) as server, Client(server.port).open():
-            assert reports.get() is False
-            [record] = server.records
-            message = record.getMessage()
-            assert re.match(r"keepalive is off on daphne 4\.[\d.]+: it is hidden by tests", message)
 
     @pytest.mark.parametrize("secure", [False, True], ids=["tcp", "tls"])
     def test_connection_that_is_lost_already(

@@ -19,7 +19,6 @@ from hypercorn.protocol.h11 import H11Protocol
 from hypercorn.protocol.ws_stream import ASGIWebsocketState, WSStream
 from wsproto.connection import Connection, ConnectionType
 
-from asgi_keepalive import KeepaliveMiddleware, get_keepalive
 from asgi_keepalive.servers import hypercorn as adapter
 from asgi_keepalive.servers.hypercorn import HTTP_2, TOUCHED, TRIO, attach
 from asgi_keepalive.servers.hypercorn.http1 import HTTP1Adapter
@@ -28,7 +27,7 @@ from ..conftest import Reports, Serve
 from ..support.applications import accept, echo
 from ..support.client import CLOSE, TEXT, Client, close_code, frame
 from ..support.process import started
-from ..support.server import freed, kernel_sockets, logged, running, wait_until
+from ..support.server import freed, kernel_sockets, running, wait_until
 from ..support.serving import serving
 from .test_commands import HYPERCORN
 
@@ -126,27 +125,6 @@ class TestSettings:
 
 class TestDeclines:
     """P10."""
-
-    def test_where_something_hides_it(self, ws: str, loop: str, reports: Reports) -> None:
-        async def app(scope: Any, receive: Any, send: Any) -> None:
-            reports.put(get_keepalive(scope).supported)
-            await echo(scope, receive, send)
-
-        middleware = KeepaliveMiddleware(app)
-
-        async def hiding(scope: Any, receive: Any, send: Any) -> None:
-            await middleware(scope, receive, lambda event: send(event))
-
-        with running(serving(hiding, ws=ws, loop=loop)) as server:
-            for _ in range(2):
-                with Client(server.port).open() as client:
-                    assert reports.get() is False
-                    client.send(TEXT, b"hello")
-                    assert client.expect(TEXT) == b"hello"
-                    client.send(CLOSE, b"\x03\xe8")
-                    client.until_end()
-            [warning] = logged(server, "keepalive is off")
-            assert "it is hidden by tests.servers.test_hypercorn" in warning.getMessage()
 
     def test_inside_that_is_different(self) -> None:
         assert attach(object(), receive, send) is None

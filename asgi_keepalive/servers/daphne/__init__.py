@@ -19,6 +19,7 @@ from twisted.internet.tcp import Connection
 from ...endpoint.endpoint import Endpoint, Functions
 from ...endpoint.queue import is_known
 from ...extension import Receive, Send, Server
+from ..between import Own
 from ..origins import is_method_of
 from .adapter import DaphneAdapter
 from .transport import TOUCHED as TOUCHED_TCP
@@ -99,6 +100,16 @@ def attach(protocol: Any, receive: Receive, send: Send) -> Server | None:
         send_message=functools.partial(adapter.pass_on, send),
         releases_calls=is_direct,
     )
+
+
+def own(protocol: Any) -> Own | None:
+    """Return a connection as daphne made it; `None` if this is not one."""
+    if type(protocol) is not WebSocketProtocol:
+        return None
+    task = protocol.server.connections[protocol]["application_instance"]
+    scope = {"headers": protocol.clean_headers, "client": protocol.client_addr}
+    is_accepted = protocol.state != protocol.STATE_CONNECTING
+    return Own(task.get_loop(), scope, protocol.application_queue, is_accepted)
 
 
 def _has(owner: Any, names: tuple[str, ...]) -> bool:

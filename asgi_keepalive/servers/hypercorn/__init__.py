@@ -8,13 +8,14 @@ from typing import Any
 
 from hypercorn.asyncio.tcp_server import TCPServer
 from hypercorn.protocol.h11 import H11Protocol
-from hypercorn.protocol.ws_stream import WSStream
+from hypercorn.protocol.ws_stream import ASGIWebsocketState, WSStream
 
 from ...endpoint.endpoint import Endpoint, Functions
 from ...endpoint.libraries import wsproto_is_known
 from ...endpoint.queue import is_known
 from ...endpoint.transports import missing_methods
 from ...extension import Receive, Send, Server
+from ..between import Own
 from ..origins import is_method_of
 from .http1 import HTTP1Adapter
 
@@ -79,4 +80,17 @@ def attach(stream: Any, receive: Receive, send: Send) -> Server | str | None:
         is_accepted=adapter.is_open(),
         send_message=functools.partial(adapter.send_message, send),
         releases_calls=is_direct,
+    )
+
+
+def own(owner: Any) -> Own | None:
+    """Return a connection as hypercorn made it; `None` if this is not one."""
+    if type(owner) is not WSStream:
+        return None
+    stream: Any = owner
+    return Own(
+        loop=stream.send.__self__.send.__self__.loop,
+        scope=stream.scope,
+        receive=stream.app_put.__self__,
+        is_accepted=stream.state is not ASGIWebsocketState.HANDSHAKE,
     )

@@ -1,9 +1,9 @@
 """uvicorn: its three WebSocket protocols, each joined by the module here that is named after it.
 
-A connection is joined in one of two ways. With no flags, `attach` finds the protocol object from
-the bound `send` or `receive`. Where something between server and middleware hides both, uvicorn can
-be started with a class from here: `--ws asgi_keepalive.servers.uvicorn.sansio:KeepaliveProtocol`.
-That declares the extension in the scope, and joins a connection when it is taken over.
+A connection is joined in one of two ways. With no flags, `attach` is given the protocol object to
+which the application's `send` leads. Where it leads nowhere, uvicorn can be started with a class
+from here: `--ws asgi_keepalive.servers.uvicorn.sansio:KeepaliveProtocol`. That declares the
+extension in the scope, and joins a connection when it is taken over.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import importlib
 from typing import Any
 
 from ...extension import Receive, Send, Server
+from ..between import Own
 
 MODULES = {
     "uvicorn.protocols.websockets.websockets_sansio_impl": "sansio",
@@ -27,7 +28,7 @@ def attach(protocol: Any, receive: Receive, send: Send) -> Server | None:
     """Join a connection with an endpoint.
 
     Args:
-        protocol: What uvicorn's `send` or `receive` is bound to.
+        protocol: What uvicorn's `send` is bound to.
         receive: Where the application's events come from.
         send: Where the application's own events go.
 
@@ -37,6 +38,15 @@ def attach(protocol: Any, receive: Receive, send: Send) -> Server | None:
     """
     join = _join(type(protocol).__module__)
     return None if join is None else join(protocol, receive, send)
+
+
+def own(protocol: Any) -> Own | None:
+    """Return a connection as uvicorn made it; `None` if this is not one of its three protocols."""
+    if type(protocol).__module__ not in MODULES:
+        return None
+    accepted = getattr(protocol, "handshake_started_event", None)  # of the legacy protocol
+    is_accepted = protocol.handshake_complete if accepted is None else accepted.is_set()
+    return Own(protocol.loop, protocol.scope, protocol, is_accepted)
 
 
 @functools.cache

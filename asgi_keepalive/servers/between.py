@@ -1,0 +1,117 @@
+"""Whether what an application is given leads to a connection of its server, and to which.
+
+Tracing, sessions, routes and the like wrap `receive` and `send`. What wraps a call has to hold it:
+in the closure of a function, in a bound method's object, in an attribute. So from the outermost
+wrapper a walk along what each object holds arrives at the server's own. It calls nothing, neither
+`__getattr__` nor `__eq__`, so a proxy and a mock cannot disturb it.
+
+To lead somewhere is not to pass everything on. An application may call another one with a `receive`
+and a `send` of its own making. A connection that is taken over by mistake is worse than one that is
+not kept alive, so `leads` asks for more than a way.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import functools
+import gc
+from collections import deque
+from collections.abc import Iterator, Sequence, Set
+from types import (
+    AsyncGeneratorType,
+    BuiltinMethodType,
+    CellType,
+    CodeType,
+    CoroutineType,
+    FrameType,
+    FunctionType,
+    GeneratorType,
+    MethodType,
+    ModuleType,
+)
+from typing import Any, NamedTuple
+from unittest.mock import NonCallableMock
+
+from ..extension import Receive, Scope
+from .origins import packages
+
+LIMIT = 1000
+"""Objects that are looked at; a server's own are among the first."""
+
+CALLS = {BuiltinMethodType, CellType, FunctionType, MethodType, functools.partial}
+"""The types of what is looked into first, as an object may hold a whole application."""
+
+CONTAINERS = {dict, frozenset, list, set, tuple}
+
+ENDS = (
+    *(type, ModuleType, CodeType, FrameType, CoroutineType, GeneratorType, AsyncGeneratorType),
+    *(asyncio.AbstractEventLoop, asyncio.Future, asyncio.Queue, contextvars.Context),
+    NonCallableMock,  # which holds what it was called with
+)
+"""The types of what is not looked into: from there everything can be reached."""
+
+SHARED = ("headers", "extensions", "state", "client")
+"""The keys of a scope whose values belong to one connection, and stay when a scope is copied."""
+
+
+class Own(NamedTuple):
+    """A connection as its server made it.
+
+    Attributes:
+        loop: The event loop of the server.
+        scope: What the server put into the scope, as far as it is known.
+        receive: What the server's own `receive` is bound to.
+        is_accepted: Whether an application has accepted the connection, or refused it.
+    """
+
+    loop: asyncio.AbstractEventLoop
+    scope: Scope
+    receive: Any
+    is_accepted: bool
+
+
+def held_by(call: Any, ends: Set[str] = frozenset()) -> Iterator[Any]:
+    """Yield a callable, what it holds, what that holds, and so on: the nearest first.
+
+    Args:
+        call: A callable.
+        ends: The names of packages. An object of theirs is yielded, but not what it holds.
+    """
+    seen = {id(call): call}
+    calls, others = deque([call]), deque[Any]()
+    while calls or others:
+        one = (calls or others).popleft()
+        yield one
+        for held in () if type(one) not in CALLS and packages(one) & ends else _held(one):
+            if len(seen) == LIMIT:
+                break
+            if gc.is_tracked(held) and id(held) not in seen:
+                seen[id(held)] = held
+                (calls if type(held) in CALLS else others).append(held)
+
+
+def _held(one: Any) -> Sequence[Any]:
+    if type(one) is FunctionType:  # not its module, which holds everything
+        return [*(one.__closure__ or ()), *(one.__defaults__ or ()), one.__kwdefaults__]
+    if type(one) is MethodType:
+        return one.__self__, one.__func__
+    if issubclass(type(one), ENDS) or (type(one) in CONTAINERS and len(one) > LIMIT):
+        return ()
+    return gc.get_referents(one)
+
+
+def leads(own: Own, scope: Scope, receive: Receive) -> bool:
+    """Whether an application whose `send` leads to a connection is the application of that one.
+
+    Its `receive` must lead there, too: an application that calls another one for its own purposes
+    mostly makes up events. Its scope must be derived from the connection's: something on the way
+    may hold other connections. And nobody may have accepted yet: from then on, what wraps the calls
+    may carry something else in the connection's messages.
+    """
+    return (
+        not own.is_accepted
+        and own.loop is asyncio.get_running_loop()
+        and any(own.scope.get(key) and scope.get(key) is own.scope[key] for key in SHARED)
+        and any(one is own.receive for one in held_by(receive))
+    )
