@@ -102,9 +102,16 @@ class Process:
 @contextmanager
 def started(*command: str, **environment: str) -> Iterator[Process]:
     """Run a server until the end of the block; PORT in its command is a free port."""
+    with running(*command, **environment) as process:
+        process.wait_until_up()
+        yield process
+
+
+@contextmanager
+def running(*command: str, **environment: str) -> Iterator[Process]:
+    """Run a process until the end of the block."""
     process = Process(*command, **environment)
     try:
-        process.wait_until_up()
         yield process
     finally:
         if process.popen.poll() is None:

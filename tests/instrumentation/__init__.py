@@ -1,0 +1,1 @@
+"""Real packages that stand between the middleware and its server."""
