@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from .instrumentation.playing import PACKAGES
 from .matrix import __main__ as command
+from .matrix import between
 from .matrix.promises import PROMISES
 from .matrix.servers import ROWS, Combination, Row
-from .matrix.table import BEGIN, END, Line, markdown, merged, rewritten, written
+from .matrix.table import BEGIN, BETWEEN, END, Line, markdown, merged, rewritten, written
 
 ALL = [Combination(loop, scheme) for loop in ("asyncio", "uvloop") for scheme in ("ws", "wss")]
 
@@ -162,3 +164,30 @@ def test_commands() -> None:
             assert "LOOP" not in arguments
             assert "PEM" not in arguments
             assert ("a.pem" in arguments) == (one.scheme == "wss")
+
+
+class TestBetween:
+    """`python -m tests.matrix.between`, without the servers."""
+
+    @pytest.fixture
+    def page(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+        monkeypatch.setattr(between, "row", lambda name: {"hypercorn": "yes"})
+        page = tmp_path / "page.md"
+        page.write_text("<!-- between -->\nold\n<!-- /between -->\nafter\n")
+        return page
+
+    def test_writes_its_table(self, page: Path) -> None:
+        assert between.main(["--write"], page) == 0
+        assert "\n| `ddtrace-run` |  |  |  | yes |" in page.read_text()
+        assert page.read_text().endswith("<!-- /between -->\nafter\n")
+        assert between.main(["--check"], page) == 0
+
+    def test_tells_a_difference(self, page: Path) -> None:
+        assert between.main(["--check"], page) == 1
+        assert "old" in page.read_text()
+
+    def test_page_has_a_cell_for_each_package(self) -> None:
+        table = written(between.PAGE.read_text(), BETWEEN)
+        assert [line.split(" | ")[0].removeprefix("| ") for line in table.splitlines()[2:]] == [
+            package.title for package in PACKAGES.values()
+        ]

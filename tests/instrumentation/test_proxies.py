@@ -10,8 +10,8 @@ import pytest
 from asgi_keepalive.extension import Server
 from asgi_keepalive.servers import find
 
-from ..servers.test_leading import connection
 from ..support.fake_loop import in_no_time
+from ..support.uvicorn import connection
 
 wrapt: Any = import_module("wrapt")
 

@@ -8,6 +8,8 @@ from typing import NamedTuple
 from .servers import Combination
 
 BEGIN, END = "<!-- matrix -->\n", "<!-- /matrix -->\n"
+MATRIX = BEGIN, END
+BETWEEN = "<!-- between -->\n", "<!-- /between -->\n"
 
 
 class Line(NamedTuple):
@@ -39,28 +41,28 @@ def markdown(titles: Iterable[str], lines: Iterable[Line]) -> str:
     return "".join(f"| {' | '.join(row)} |\n" for row in rows)
 
 
-def written(text: str) -> str:
+def written(text: str, markers: tuple[str, str] = MATRIX) -> str:
     """Return the table between a file's markers.
 
     Raises:
-        ValueError: There are not exactly one `BEGIN` and one `END` after it.
+        ValueError: There are not exactly one of the first and one of the second after it.
     """
-    return _split(text)[1]
+    return _split(text, *markers)[1]
 
 
-def rewritten(text: str, table: str) -> str:
+def rewritten(text: str, table: str, markers: tuple[str, str] = MATRIX) -> str:
     """Return the file with another table between its markers.
 
     Raises:
-        ValueError: There are not exactly one `BEGIN` and one `END` after it.
+        ValueError: There are not exactly one of the first and one of the second after it.
     """
-    before, _, after = _split(text)
+    before, _, after = _split(text, *markers)
     return before + table + after
 
 
-def _split(text: str) -> tuple[str, str, str]:
-    if text.count(BEGIN) != 1 or text.count(END) != 1 or text.index(BEGIN) > text.index(END):
-        raise ValueError(f"expected one {BEGIN.strip()} and one {END.strip()} after it")
-    before, _, rest = text.partition(BEGIN)
-    table, _, after = rest.partition(END)
-    return before + BEGIN, table, END + after
+def _split(text: str, begin: str, end: str) -> tuple[str, str, str]:
+    if text.count(begin) != 1 or text.count(end) != 1 or text.index(begin) > text.index(end):
+        raise ValueError(f"expected one {begin.strip()} and one {end.strip()} after it")
+    before, _, rest = text.partition(begin)
+    table, _, after = rest.partition(end)
+    return before + begin, table, end + after

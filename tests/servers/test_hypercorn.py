@@ -147,6 +147,7 @@ class TestDeclines:
                         reports.put((name, attach(stream, receive, send)))
             for owner, name, value in [
                 (WSStream, "_accept", accept_differently),
+                (stream, "app_put", accept_differently),
                 (tcp.writer, "_transport", asyncio.Transport()),
                 (adapter, "wsproto_is_known", lambda: False),
             ]:
@@ -162,7 +163,7 @@ class TestDeclines:
                 name, attached = reports.get()
                 tried.append(name)
                 assert attached is None, name
-            assert len(tried) == sum(map(len, TOUCHED.values())) + 4
+            assert len(tried) == sum(map(len, TOUCHED.values())) + 5
 
     @pytest.mark.parametrize(
         ("protocol", "worker", "advice"),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import functools
 import gc
-import itertools
 from collections.abc import Callable
 from typing import Any
 from unittest import mock
@@ -15,27 +14,14 @@ from uvicorn.protocols.websockets.websockets_impl import WebSocketProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from asgi_keepalive.extension import Server
-from asgi_keepalive.servers import find
+from asgi_keepalive.servers import daphne, find, hypercorn, uvicorn
 from asgi_keepalive.servers.advice import Advice
 from asgi_keepalive.servers.between import LIMIT, held_by
 
 from ..support.fake_loop import in_no_time
-from ..support.uvicorn import connected, unused
+from ..support.uvicorn import connection, unused
 
 Wrap = Callable[[Any], Any]
-PORTS = itertools.count(50000)
-
-
-def connection(cls: Any = WebSocketsSansIOProtocol) -> Any:
-    """Return a connection of uvicorn's that has read a request."""
-    protocol, _ = connected(cls)
-    protocol.scope = {
-        "type": "websocket",
-        "headers": [(b"host", b"localhost")],
-        "extensions": {"websocket.http.response": {}},
-        "client": ("192.0.2.1", next(PORTS)),
-    }
-    return protocol
 
 
 def closure(call: Any) -> Any:
@@ -247,6 +233,11 @@ async def test_connection_without_what_is_needed() -> None:
     del protocol.scope
     advice = untouched(protocol, {}, closure(protocol.receive), closure(protocol.send))
     assert "tests.servers.test_leading.closure" in advice
+
+
+@pytest.mark.parametrize("server", [daphne, hypercorn, uvicorn])
+def test_nothing_else_is_a_connection(server: Any) -> None:
+    assert server.own(object()) is None
 
 
 class TestHeld:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from typing import Any
 
 from uvicorn import Config
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from uvicorn.server import ServerState
 
 
@@ -71,3 +73,18 @@ def connected(cls: Any, app: Any = never_run, *, to: Any = None) -> tuple[Any, A
     transport.protocol = protocol
     protocol.connection_made(transport)
     return protocol, transport
+
+
+PORTS = itertools.count(50000)
+
+
+def connection(cls: Any = WebSocketsSansIOProtocol) -> Any:
+    """Return a connection of uvicorn's that has read a request."""
+    protocol, _ = connected(cls)
+    protocol.scope = {
+        "type": "websocket",
+        "headers": [(b"host", b"localhost")],
+        "extensions": {"websocket.http.response": {}},
+        "client": ("192.0.2.1", next(PORTS)),
+    }
+    return protocol
