@@ -63,6 +63,23 @@ def test_frozen(serve: Serve, reports: Reports) -> None:
         wait_until(lambda: not kernel_sockets(server.port, client.port))
 
 
+@pytest.mark.parametrize("loop", ["asyncio"])
+def test_through_what_wraps_both_calls(ws: str, loop: str, reports: Reports) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        reports.put(get_keepalive(scope).supported)
+        await accept(receive, send)
+
+    middleware = KeepaliveMiddleware(app)
+
+    async def wrapping(scope: Any, receive: Any, send: Any) -> None:
+        await middleware(scope, lambda: receive(), lambda event: send(event))
+
+    with running(serving(wrapping, ws=ws, loop=loop)) as server:
+        make_eager(server)
+        with Client(server.port).open():
+            assert reports.get() is True
+
+
 @pytest.mark.parametrize("module", ["sansio", "wsproto", "legacy"])
 def test_class_that_declares_the_extension(module: str, loop: str, reports: Reports) -> None:
     async def app(scope: Any, receive: Any, send: Any) -> None:
