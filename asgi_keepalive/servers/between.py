@@ -16,8 +16,8 @@ import asyncio
 import contextvars
 import functools
 import gc
-from collections import deque
 from collections.abc import Iterator, Sequence, Set
+from heapq import heappop, heappush
 from types import (
     AsyncGeneratorType,
     BuiltinMethodType,
@@ -31,7 +31,6 @@ from types import (
     ModuleType,
 )
 from typing import Any, NamedTuple
-from unittest.mock import NonCallableMock
 
 from ..extension import Receive, Scope
 from .origins import packages
@@ -40,16 +39,18 @@ LIMIT = 1000
 """Objects that are looked at; a server's own are among the first."""
 
 CALLS = {BuiltinMethodType, CellType, FunctionType, MethodType, functools.partial}
-"""The types of what is looked into first, as an object may hold a whole application."""
+"""The types of calls, and of what a function keeps in its closure."""
 
 CONTAINERS = {dict, frozenset, list, set, tuple}
 
 ENDS = (
     *(type, ModuleType, CodeType, FrameType, CoroutineType, GeneratorType, AsyncGeneratorType),
     *(asyncio.AbstractEventLoop, asyncio.Future, asyncio.Queue, contextvars.Context),
-    NonCallableMock,  # which holds what it was called with
 )
 """The types of what is not looked into: from there everything can be reached."""
+
+MOCKS = "unittest"
+"""The package of mocks, which hold what they were called with."""
 
 SHARED = ("headers", "extensions", "state", "client")
 """The keys of a scope whose values belong to one connection, and stay when a scope is copied."""
@@ -74,21 +75,29 @@ class Own(NamedTuple):
 def held_by(call: Any, ends: Set[str] = frozenset()) -> Iterator[Any]:
     """Yield a callable, what it holds, what that holds, and so on: the nearest first.
 
+    What can be called is as near as what holds it: an object may hold a whole application, too.
+
     Args:
         call: A callable.
         ends: The names of packages. An object of theirs is yielded, but not what it holds.
     """
+    ends = {*ends, MOCKS}
     seen = {id(call): call}
-    calls, others = deque([call]), deque[Any]()
-    while calls or others:
-        one = (calls or others).popleft()
+    waiting = [(0, 0, call)]
+    while waiting:
+        distance, _, one = heappop(waiting)
         yield one
         for held in () if type(one) not in CALLS and packages(one) & ends else _held(one):
             if len(seen) == LIMIT:
                 break
             if gc.is_tracked(held) and id(held) not in seen:
+                heappush(waiting, (distance + _is_further(one, held), len(seen), held))
                 seen[id(held)] = held
-                (calls if type(held) in CALLS else others).append(held)
+
+
+def _is_further(one: Any, held: Any) -> bool:
+    is_dictionary_of_object = type(held) is dict and type(one) not in CONTAINERS
+    return not (type(one) in CALLS or callable(held) or is_dictionary_of_object)
 
 
 def _held(one: Any) -> Sequence[Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import functools
 import gc
 from collections.abc import Callable
@@ -24,8 +25,17 @@ from ..support.uvicorn import connection, unused
 Wrap = Callable[[Any], Any]
 
 
+APPLICATION: list[Any] = [[[] for _ in range(100)] for _ in range(100)]
+for part in APPLICATION:
+    part.append(APPLICATION)
+"""More objects than are looked at, each of them held by the others."""
+
+
 def closure(call: Any) -> Any:
+    application = APPLICATION[0]
+
     async def wrapper(*event: Any) -> Any:
+        assert application
         return await call(*event)
 
     return wrapper
@@ -33,6 +43,10 @@ def closure(call: Any) -> Any:
 
 def closures(call: Any) -> Any:
     return functools.reduce(lambda inner, _: closure(inner), range(50), call)
+
+
+def objects(call: Any) -> Any:
+    return functools.reduce(lambda inner, _: Wrapper(inner), range(20), call)
 
 
 def named_like_the_servers(call: Any) -> Any:
@@ -63,13 +77,12 @@ def partial(call: Any) -> Any:
 
 
 class Wrapper:
-    """Like what a framework makes of a connection; it also holds the whole application."""
+    """Like what a framework makes of a connection."""
 
-    application: Any = None
+    call: Any
 
     def __init__(self, call: Any) -> None:
-        self.application = [object.__new__(Wrapper) for _ in range(LIMIT + 1)]
-        self.call = call
+        vars(self).update(application=APPLICATION[0], call=call)  # a dictionary of its own
 
     async def __call__(self, *event: Any) -> Any:
         return await self.call(*event)
@@ -93,6 +106,7 @@ WRAPPERS: dict[str, Wrap] = {
     "default": default,
     "partial": partial,
     "object": Wrapper,
+    "twenty objects": objects,
     "method": lambda call: Wrapper(call).__call__,
     "slots": lambda call: Slots(call).wrapper,
     "all": lambda call: Wrapper(partial(Slots(default(closure(call))).wrapper)).__call__,
@@ -167,6 +181,15 @@ async def test_mock_that_was_called_with_the_servers() -> None:
     calls = mock.AsyncMock()
     await calls(protocol.scope, protocol.receive, protocol.send)
     untouched(protocol, protocol.scope, calls, calls)
+
+
+@in_no_time
+async def test_queue_that_holds_the_servers() -> None:
+    """As a queue of work to be done may."""
+    protocol = connection()
+    work: asyncio.Queue[Any] = asyncio.Queue()
+    work.put_nowait((protocol.receive, protocol.send))
+    untouched(protocol, protocol.scope, work.get, work.put)
 
 
 @in_no_time
@@ -253,11 +276,18 @@ class TestHeld:
         large = [unused] * (LIMIT + 1)
         assert list(held_by(large)) == [large]
 
-    @pytest.mark.parametrize("end", [asyncio, Wrapper, asyncio.sleep(0), mock.Mock(call=unused)])
-    def test_nothing_from_which_everything_can_be_reached(self, end: Any) -> None:
-        assert list(held_by(end)) == [end]
-        if asyncio.iscoroutine(end):
-            end.close()
+    @in_no_time
+    async def test_nothing_from_which_everything_can_be_reached(self) -> None:
+        loop = asyncio.get_running_loop()
+        variable: contextvars.ContextVar[Any] = contextvars.ContextVar("variable")
+        context = contextvars.copy_context()
+        context.run(variable.set, [unused])
+        future: asyncio.Future[Any] = loop.create_future()
+        future.set_result([unused])
+        coroutine = closure(unused)()
+        for end in asyncio, Wrapper, loop, context, future, coroutine, mock.Mock(call=unused):
+            assert list(held_by(end)) == [end]
+        coroutine.close()
 
     def test_nothing_of_what_belongs_to_a_server(self) -> None:
         wrapper = Slots(unused)
