@@ -6,13 +6,14 @@ import asyncio
 from typing import Any
 
 import pytest
+from asgiref.testing import ApplicationCommunicator
 
 from asgi_keepalive import KeepaliveMiddleware, KeepaliveTimeout, get_keepalive
 
 from ..conftest import Reports
 from ..support.applications import accept, echo, stream
 from ..support.client import CLOSE, PING, TEXT, Client, close_code
-from ..support.server import Server, freed, logged, running
+from ..support.server import freed, logged, running
 from ..support.serving import serving
 from ..support.timeouts import CLOSE_TIMEOUT, FAILED, INTERVAL, TIMEOUT
 
@@ -20,7 +21,7 @@ from ..support.timeouts import CLOSE_TIMEOUT, FAILED, INTERVAL, TIMEOUT
 class Between:
     """Runs an application on what wraps `receive`, `send` or both, and notes what passes."""
 
-    def __init__(self, app: Any, wrapped: str) -> None:
+    def __init__(self, app: Any, wrapped: str = "receive and send") -> None:
         self.app = KeepaliveMiddleware(
             app, ping_interval=INTERVAL, ping_timeout=TIMEOUT, close_timeout=CLOSE_TIMEOUT
         )
@@ -49,19 +50,11 @@ def loop(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-@pytest.fixture(params=["receive", "receive and send"])
-def wrapped(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
-
-
-def served(between: Between, ws: str, loop: str) -> Server:
-    return serving(between, ws=ws, loop=loop)
-
-
 def kinds(between: Between) -> list[str]:
     return [event["type"].removeprefix("websocket.") for event in between.seen]
 
 
+@pytest.mark.parametrize("wrapped", ["receive", "send", "receive and send"])
 def test_silent_client(ws: str, loop: str, wrapped: str, reports: Reports) -> None:
     async def app(scope: Any, receive: Any, send: Any) -> None:
         await accept(receive, send)
@@ -69,7 +62,7 @@ def test_silent_client(ws: str, loop: str, wrapped: str, reports: Reports) -> No
         reports.put([get_keepalive(scope).supported, await receive(), await receive()])
 
     between = Between(app, wrapped)
-    with running(served(between, ws, loop)) as server:
+    with running(serving(between, ws=ws, loop=loop)) as server:
         with Client(server.port).open() as client:
             client.send(TEXT, b"hello")
             assert client.answer_until(TEXT) == b"hello"
@@ -86,13 +79,13 @@ def test_silent_client(ws: str, loop: str, wrapped: str, reports: Reports) -> No
         assert [kind for kind in kinds(between) if kind in ("accept", "send")] == ["accept", "send"]
 
 
-def test_frozen_client(ws: str, loop: str, wrapped: str, reports: Reports) -> None:
+def test_frozen_client(ws: str, loop: str, reports: Reports) -> None:
     async def app(scope: Any, receive: Any, send: Any) -> None:
         await accept(receive, send)
         reports.put(await stream(send))
 
     with (
-        running(served(Between(app, wrapped), ws, loop)) as server,
+        running(serving(Between(app), ws=ws, loop=loop)) as server,
         Client(server.port, receive_buffer=4096).open() as client,
     ):
         assert isinstance(reports.get(), KeepaliveTimeout)
@@ -100,29 +93,28 @@ def test_frozen_client(ws: str, loop: str, wrapped: str, reports: Reports) -> No
         assert not server.complaints()
 
 
-def test_client_that_closes(ws: str, loop: str, wrapped: str, reports: Reports) -> None:
+def test_client_that_closes(ws: str, loop: str, reports: Reports) -> None:
     async def app(scope: Any, receive: Any, send: Any) -> None:
         await accept(receive, send)
         reports.put(await receive())
 
-    between = Between(app, wrapped)
-    with running(served(between, ws, loop)) as server:
+    between = Between(app)
+    with running(serving(between, ws=ws, loop=loop)) as server:
         with Client(server.port).open() as client:
             client.send(CLOSE, b"\x0f\xa1mine")
             assert reports.get()["code"] == 4001
             client.answer_until(CLOSE)
         freed(server, client, 0)
-    if "receive" in wrapped:
-        assert between.seen[-1]["code"] == 4001
+    assert between.seen[-1]["code"] == 4001
 
 
-def test_application_that_closes(ws: str, loop: str, wrapped: str) -> None:
+def test_application_that_closes(ws: str, loop: str) -> None:
     async def app(scope: Any, receive: Any, send: Any) -> None:
         await accept(receive, send)
         await send({"type": "websocket.close", "code": 4002})
 
-    between = Between(app, wrapped)
-    with running(served(between, ws, loop)) as server:
+    between = Between(app)
+    with running(serving(between, ws=ws, loop=loop)) as server:
         with Client(server.port).open() as client:
             payload = client.answer_until(CLOSE)
             assert close_code(payload)[0] == 4002
@@ -130,8 +122,7 @@ def test_application_that_closes(ws: str, loop: str, wrapped: str) -> None:
             assert client.until_end() == []
         freed(server, client, 0)
         assert not logged(server, "keepalive is off")
-    if "send" in wrapped:
-        assert kinds(between)[-1] == "close"
+    assert kinds(between)[-1] == "close"
 
 
 def test_application_in_a_task_of_its_own(ws: str, loop: str, reports: Reports) -> None:
@@ -190,3 +181,44 @@ def test_what_leads_nowhere_is_named(ws: str, loop: str, reports: Reports) -> No
                 client.until_end()
         [warning] = logged(server, "keepalive is off")
         assert f"it is hidden by {__name__}.Pump: " in warning.getMessage()
+
+
+def test_application_that_is_called_for_another_purpose(
+    ws: str, loop: str, reports: Reports
+) -> None:
+    """Its connection is not the server's, though the server's task runs it."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        reports.put(get_keepalive(scope).supported)
+        await accept(receive, send)
+        await send({"type": "websocket.close"})
+
+    inner = KeepaliveMiddleware(app)
+
+    async def outer(scope: Any, receive: Any, send: Any) -> None:
+        async def connect() -> Any:
+            return {"type": "websocket.connect"}
+
+        async def told(event: Any) -> None:
+            await send({"type": "websocket.send", "text": event["type"]})
+
+        async def received() -> Any:
+            await receive()
+            return {"type": "websocket.connect"}
+
+        communicator: Any = ApplicationCommunicator(inner, dict(scope))  # type: ignore[no-untyped-call]
+        await communicator.send_input({"type": "websocket.connect"})
+        assert await communicator.receive_output() == {"type": "websocket.accept"}
+        await communicator.wait()
+        await accept(receive, send)
+        await inner(dict(scope), connect, told)
+        await inner(dict(scope), received, told)  # one connection inside another
+
+    with (
+        running(serving(outer, ws=ws, loop=loop)) as server,
+        Client(server.port).open() as client,
+    ):
+        client.send(TEXT, b"connect")
+        texts = [client.expect(TEXT) for _ in range(4)]
+        assert texts == 2 * [b"websocket.accept", b"websocket.close"]
+        assert [reports.get() for _ in range(3)] == [False, False, False]
