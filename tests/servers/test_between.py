@@ -222,3 +222,34 @@ def test_application_that_is_called_for_another_purpose(
         texts = [client.expect(TEXT) for _ in range(4)]
         assert texts == 2 * [b"websocket.accept", b"websocket.close"]
         assert [reports.get() for _ in range(3)] == [False, False, False]
+
+
+def test_what_receives_ahead_in_a_task(ws: str, loop: str, reports: Reports) -> None:
+    """It waits already for the second event when the server is found from `send`."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await echo(scope, receive, send)
+        reports.put(get_keepalive(scope).timed_out)
+
+    middleware = KeepaliveMiddleware(app, ping_interval=INTERVAL, ping_timeout=TIMEOUT)
+
+    async def ahead(scope: Any, receive: Any, send: Any) -> None:
+        async def read() -> None:
+            while (event := await receive())["type"] != "websocket.disconnect":
+                await received.put(event)
+            await received.put(event)
+
+        received: asyncio.Queue[Any] = asyncio.Queue()
+        reading = asyncio.create_task(read())
+        received.put_nowait(await received.get())  # now it waits for the second one
+        await middleware(scope, received.get, send)
+        await reading
+
+    with running(serving(ahead, ws=ws, loop=loop)) as server:
+        with Client(server.port).open() as client:
+            client.send(TEXT, b"hello")
+            assert client.answer_until(TEXT) == b"hello"
+            client.expect(PING)
+            assert reports.get() is True
+        freed(server, client, 0)
+        assert not server.complaints()
