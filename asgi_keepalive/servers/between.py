@@ -33,7 +33,7 @@ from types import (
 from typing import Any, NamedTuple
 
 from ..extension import Receive, Scope
-from .origins import packages
+from .origins import is_method_of, packages
 
 LIMIT = 1000
 """Objects that are looked at; a server's own are among the first."""
@@ -115,11 +115,11 @@ def leads(own: Own, scope: Scope, receive: Receive) -> bool:
 
     Its `receive` must lead there, too: an application that calls another one for its own purposes
     mostly makes up events. Its scope must be derived from the connection's: something on the way
-    may hold other connections. And nobody may have accepted yet: from then on, what wraps the calls
-    may carry something else in the connection's messages.
+    may hold other connections. And nobody may have accepted yet, unless `receive` is the server's
+    own: from then on, what wraps both calls may carry something else in the connection's messages.
     """
     return (
-        not own.is_accepted
+        (not own.is_accepted or is_method_of(own.receive, receive))
         and own.loop is asyncio.get_running_loop()
         and any(own.scope.get(key) and scope.get(key) is own.scope[key] for key in SHARED)
         and any(one is own.receive for one in held_by(receive))

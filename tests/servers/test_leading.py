@@ -125,10 +125,12 @@ async def test_wrappers(wrap: Wrap) -> None:
     assert protocol.transport.get_protocol() is not protocol
 
 
+@pytest.mark.parametrize("is_accepted", [False, True])
 @pytest.mark.parametrize("wrapped", ["receive", "send"])
 @in_no_time
-async def test_one_that_is_wrapped(wrapped: str) -> None:
+async def test_one_that_is_wrapped(wrapped: str, is_accepted: bool) -> None:
     protocol = connection()
+    protocol.handshake_complete = is_accepted
     calls = {"receive": protocol.receive, "send": protocol.send}
     calls[wrapped] = closure(calls[wrapped])
     server = find(protocol.scope, **calls)
