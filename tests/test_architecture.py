@@ -139,9 +139,16 @@ def test_the_reader_is_without_io(module: str) -> None:
     }
 
 
+PACKAGES = {
+    *("uvicorn", "hypercorn", "daphne", "gunicorn"),
+    *("websockets", "wsproto", "autobahn", "twisted"),
+}
+"""Those of servers, and of the libraries that they use."""
+
+
 @pytest.mark.parametrize("module", [name for name in MODULES if name not in SERVERS])
 def test_only_servers_import_servers(module: str) -> None:
-    servers = {"uvicorn", "websockets", "wsproto", "hypercorn", "daphne", "autobahn", "twisted"}
+    servers = PACKAGES.copy()
     if module in ENDPOINT:  # it reads with the one, and takes connections from the other
         servers -= {"websockets", "wsproto"}
     assert not foreign(module) & servers
@@ -175,8 +182,7 @@ print(*sorted({name.partition(".")[0] for name in sys.modules}))
     )
     imported = set(result.stdout.split())
     assert "asgi_keepalive" in imported
-    servers = {"uvicorn", "websockets", "wsproto", "hypercorn", "daphne", "autobahn", "twisted"}
-    assert not imported & {*servers, "uvloop", "starlette", "prometheus_client", "opentelemetry"}
+    assert not imported & {*PACKAGES, "uvloop", "starlette", "prometheus_client", "opentelemetry"}
 
 
 def public() -> Iterator[Any]:

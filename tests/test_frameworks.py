@@ -24,6 +24,7 @@ COMMANDS = {
     "uvicorn": "-m uvicorn APP --port PORT",
     "hypercorn": "-m hypercorn APP --bind 127.0.0.1:PORT",
     "daphne": "-m daphne --port PORT APP",
+    "gunicorn": "-m gunicorn APP --worker-class asgi --bind 127.0.0.1:PORT",
 }
 """What runs an example on each server that the middleware works on."""
 

@@ -44,7 +44,7 @@ def peer_port(transport: BoundedTransport) -> int | None:
     """Return the port of a connection's client, as long as it is connected."""
     try:
         port: int = transport.get_extra_info("socket").getpeername()[1]
-    except (AttributeError, OSError):
+    except (AttributeError, OSError, ValueError):  # the last of uvloop's
         return None
     return port
 
@@ -70,8 +70,8 @@ class TestMemory:
     def test_messages(
         self, serve: Serve, ws: str, reports: Reports, compressed: bool, max_queue: int | None
     ) -> None:
-        if ws == "daphne" and (compressed or max_queue is None):
-            pytest.skip("daphne has neither compression nor this setting")
+        if ws in {"daphne", "gunicorn"} and (compressed or max_queue is None):
+            pytest.skip("it has neither compression nor this setting")
 
         async def app(scope: Any, receive: Any, send: Any) -> None:
             await accept(receive, send)

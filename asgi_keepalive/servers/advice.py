@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
-from . import granian, gunicorn
+from . import granian
 from .origins import modules, name, owners
 
 
@@ -45,7 +45,7 @@ SERVERS = {
     "hypercorn": Known("hypercorn.", "0.18", "0.18"),
     "daphne": Known("daphne.", "4.2", "4.2"),
     "granian": Known("granian.", advice=granian.ADVICE),
-    "gunicorn": Known("gunicorn.asgi.", advice=gunicorn.ADVICE),
+    "gunicorn": Known("gunicorn.asgi.", "27.0", "27.0"),
     "starlette": Known("starlette.testclient", advice=f"its TestClient {IN_TESTS}"),
     "httpx-ws": Known("httpx_ws.", advice=f"its transport {IN_TESTS}"),
     **{

@@ -30,7 +30,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Leave out what would say nothing new, and take minutes.
 
     TLS is the event loop's affair rather than the server's, and uvloop does not tell of each end of
-    it. The classes make the same endpoint as `attach` does.
+    it. The classes make the same endpoint as `attach` does. The promises try gunicorn on uvloop.
     """
     items[:] = [item for item in items if not _says_nothing_new(item)]
 
@@ -42,7 +42,8 @@ def _says_nothing_new(item: pytest.Item) -> bool:
     is_class = params["ws"] in CLASSES.values()
     is_of_classes = item.path.name in {"test_classes.py", "test_pings.py"}
     over_tls_on_uvloop = params.get("secure", False) and params.get("loop") == "uvloop"
-    return over_tls_on_uvloop or (is_class and not is_of_classes)
+    gunicorn_on_uvloop = params["ws"] == "gunicorn" and params.get("loop") == "uvloop"
+    return over_tls_on_uvloop or gunicorn_on_uvloop or (is_class and not is_of_classes)
 
 
 @pytest.fixture(

@@ -75,7 +75,7 @@ class TestBusyApplication:
     def test_reading_pauses_at_the_bound_and_resumes_at_half(
         self, serve: Serve, ws: str, reports: Reports
     ) -> None:
-        bound = 32 if ws == "daphne" else 4  # daphne has no setting for it
+        bound = 32 if ws in {"daphne", "gunicorn"} else 4  # they have no setting for it
         enough = bound - bound // 2 + 1
         go_on: list[asyncio.Event] = []
 

@@ -16,7 +16,7 @@ from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.websockets.wsproto_impl import WSProtocol
 
 from asgi_keepalive import KeepaliveMiddleware, get_keepalive
-from asgi_keepalive.servers import advice, granian, gunicorn
+from asgi_keepalive.servers import advice, granian
 from asgi_keepalive.servers.advice import SERVERS, Advice, advise
 from asgi_keepalive.servers.origins import name
 
@@ -87,8 +87,9 @@ class TestAdapted:
             (UVICORN, UVICORN, "uvicorn 0.52.1", UVICORN),
             (QUEUE, HYPERCORN, "hypercorn 0.18", HYPERCORN),
             (QUEUE, DAPHNE, "daphne 4.2", DAPHNE),
+            (GUNICORN, GUNICORN, "gunicorn 27.0", GUNICORN),
         ],
-        ids=["uvicorn", "hypercorn", "daphne"],
+        ids=["uvicorn", "hypercorn", "daphne", "gunicorn"],
     )
     @pytest.mark.usefixtures("installed")
     def test_changed_inside(self, receive: Any, send: Any, server: str, own: Any) -> None:
@@ -161,7 +162,7 @@ class TestHidden:
             ("asyncio", SESSION, DAPHNE, "daphne 4.2", BY_SESSION),
             ("granian._futures", SESSION, SESSION, "granian", granian.ADVICE),
             ("asyncio", GRANIAN, SESSION, "granian", granian.ADVICE),
-            ("gunicorn.asgi.protocol", SESSION, SESSION, "gunicorn", gunicorn.ADVICE),
+            ("gunicorn.asgi.protocol", SESSION, SESSION, "gunicorn 27.0", BY_SESSION),
         ],
     )
     @pytest.mark.usefixtures("installed")
@@ -169,8 +170,10 @@ class TestHidden:
         expect(run_by(module, receive, send), server, sentence)
 
     def test_too_old(self, installed: dict[str, str]) -> None:
-        installed["uvicorn"] = "0.40"
+        installed.update(uvicorn="0.40", gunicorn="26.2.0")
         expect(run_by("uvicorn.server"), "uvicorn 0.40", TOO_OLD)
+        sentence = "it is too old. Upgrade it to 27.0 or later"
+        expect(advise(GUNICORN, GUNICORN), "gunicorn 26.2.0", sentence)
 
     def test_by_functions_that_say_they_are_the_servers(self) -> None:
         """`functools.wraps` makes them."""

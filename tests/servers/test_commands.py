@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from asgi_keepalive.servers import granian, gunicorn
+from asgi_keepalive.servers import granian
 
 from ..conftest import LOOPS, PROTOCOLS
 from ..support.client import CLOSE, PING, TEXT, Client, close_code
@@ -56,10 +56,13 @@ def times_out(process: Process) -> None:
         HYPERCORN,
         [*HYPERCORN, "--worker-class", "uvloop", "--workers", "2"],
         DAPHNE,
+        [*GUNICORN, "--worker-class", "asgi"],
+        [*GUNICORN, "--worker-class", "asgi", "--asgi-loop", "asyncio", "--workers", "2"],
     ],
     ids=[
         *("plain", "workers", "reload", "trace", "proxy-headers", "fastapi-run", "fastapi-dev"),
-        *("gunicorn", "hypercorn", "hypercorn-workers", "daphne"),
+        *("gunicorn-uvicorn", "hypercorn", "hypercorn-workers", "daphne"),
+        *("gunicorn", "gunicorn-workers"),
     ],
 )
 def test_no_flags(command: list[str]) -> None:
@@ -85,13 +88,8 @@ def test_ws_class(cls: str) -> None:
             "granian",
             granian.ADVICE,
         ),
-        (
-            [*GUNICORN, "--worker-class", "asgi"],
-            "gunicorn",
-            gunicorn.ADVICE,
-        ),
     ],
-    ids=["granian", "gunicorn-asgi"],
+    ids=["granian"],
 )
 def test_server_without_pongs(command: list[str], name: str, advice: str) -> None:
     with started(*command) as process:

@@ -103,7 +103,10 @@ def running(server: Server) -> Iterator[Server]:
     handler = _Records(server.records)
     loggers = [
         logging.getLogger(name)
-        for name in ("asgi_keepalive", "uvicorn.error", "hypercorn.error", "daphne", "asyncio")
+        for name in (
+            *("asgi_keepalive", "uvicorn.error", "hypercorn.error", "daphne", "gunicorn.error"),
+            "asyncio",
+        )
     ]
     for logger in loggers:
         logger.addHandler(handler)

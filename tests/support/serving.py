@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import sys
 import threading
+from types import SimpleNamespace
 from typing import Any
 
 import daphne.server  # type: ignore[import-untyped]
+import gunicorn.config  # type: ignore[import-untyped]
 import hypercorn
 import hypercorn.asyncio
 import twisted.internet
 import uvicorn
+from gunicorn.workers.gasgi import ASGIWorker  # type: ignore[import-untyped]
 from twisted.internet.asyncioreactor import AsyncioSelectorReactor
 from twisted.logger import LogEvent, formatEvent, globalLogPublisher
 
@@ -23,6 +27,7 @@ from .server import LAST_LOOK, Server
 APPLICATION_FAILED = (
     "Exception in ASGI application",
     "Error in ASGI Framework",
+    "Error in WebSocket ASGI application",
     "Exception inside application",
 )
 """How servers begin to tell of an exception that left the application."""
@@ -32,6 +37,9 @@ CANCELLED = (
     "Exception in callback <function StreamReaderProtocol",
 )
 """What asyncio, until 3.11.8, says of each task that hypercorn cancels in the end."""
+
+FORCED = "Forcing close of"
+"""How gunicorn begins to tell of connections that are open when it exits."""
 
 
 class Uvicorn(Server):
@@ -217,7 +225,61 @@ class Daphne(Server):
         return int(self._server.ws_factory.countConnections)
 
 
-OTHERS = {"hypercorn": Hypercorn, "daphne": Daphne}
+class Gunicorn(Server):
+    """gunicorn's own `asgi` worker; keywords are its settings, or uvicorn's names of them."""
+
+    def __init__(
+        self,
+        app: Application,
+        *,
+        loop: str,
+        address: str = "127.0.0.1",
+        ws_max_queue: int = 32,  # its own, which cannot be set
+        ws_max_size: int = 2**24,
+        ws_ping_interval: float | None = None,  # it has none
+        ws_ping_timeout: float | None = None,
+        ssl_certfile: str | None = None,
+        **config: Any,
+    ) -> None:
+        super().__init__(loop, address)
+        cfg = gunicorn.config.Config()
+        settings = {
+            "asgi_lifespan": "off",
+            "certfile": ssl_certfile,
+            "graceful_timeout": 0.5,
+            "keyfile": ssl_certfile,
+            "websocket_max_message_size": ws_max_size,
+            **config,
+        }
+        for name, value in settings.items():
+            cfg.settings[name].value = value  # `set` refuses what is no whole second
+        log: Any = logging.LoggerAdapter(logging.getLogger("gunicorn.error"))
+        log.access_log_enabled = False
+        listener = SimpleNamespace(sock=self.socket, close=self.socket.close)
+        self._worker: Any = ASGIWorker(0, os.getppid(), [listener], None, 30, cfg, log)
+        self._worker.asgi = app
+        self._serving: asyncio.Task[None] | None = None
+
+    async def serve(self) -> None:
+        self._worker.loop = self.loop
+        self._serving = asyncio.create_task(self._worker._serve())
+        await self._serving
+        self._worker.tmp.close()
+
+    def exit(self) -> None:
+        assert self._serving is not None
+        if self._worker.alive:
+            self._worker.alive = False
+            self.run(self._serving.cancel)  # it looks only once a second whether it is to exit
+
+    def is_up(self) -> bool:
+        return bool(self._worker.servers)
+
+    def connections(self) -> int:
+        return int(self._worker.nr_conns)
+
+
+OTHERS = {"hypercorn": Hypercorn, "daphne": Daphne, "gunicorn": Gunicorn}
 
 
 def serving(app: Application, *, ws: Any, **config: Any) -> Server:
