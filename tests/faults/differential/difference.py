@@ -31,6 +31,7 @@ class Difference(NamedTuple):
         play: Shows it.
         correct: Makes of a plain outcome what is expected behind the middleware.
         scheme: Whether it takes TLS to show it.
+        loop: The event loop on which it shows.
         settings: Of the middleware, if it takes others to show it, see `staged`.
     """
 
@@ -42,6 +43,7 @@ class Difference(NamedTuple):
     play: Play
     correct: Correct
     scheme: str = "ws"
+    loop: str = "asyncio"
     settings: Mapping[str, float] = {}
 
 

@@ -27,6 +27,7 @@ from .difference import (
     is_disconnect,
     take_over_tls_end,
 )
+from .entries_gunicorn import ENTRIES as OF_GUNICORN
 from .entries_hypercorn_daphne import ENTRIES as OF_OTHERS
 from .entries_legacy_daphne import BOUNDED, BOUNDED_BYTES, FIN_OVER_TLS, UPLOAD
 from .entries_newer import ENTRIES as OF_NEWER
@@ -146,9 +147,9 @@ DIFFERENCES = [
     ),
     Difference(
         "close timeout",
-        (*UVICORN, *OTHERS),
-        "waits 10 s (uvicorn), 1 s (daphne), or for ever (hypercorn) for a client that answers no "
-        "Close frame",
+        (*UVICORN, *OTHERS, "gunicorn"),
+        "waits 10 s (uvicorn), 5 s (gunicorn), 1 s (daphne), or for ever (hypercorn) for a client "
+        "that answers no Close frame",
         "waits for `close_timeout`, and ends with RST",
         "a frozen client must not hold a socket",
         Play((*OPENING, app("close", 4000)), answers="never"),
@@ -197,6 +198,7 @@ DIFFERENCES = [
     *OF_OTHERS,
     *OF_NEWER,
     *OF_READER,
+    *OF_GUNICORN,
 ]
 
 

@@ -131,7 +131,7 @@ ENTRIES = (
     ),
     Difference(
         "reason",
-        OTHERS,
+        (*OTHERS, "gunicorn"),
         "`websocket.disconnect` has no `reason`",
         "it has one",
         "ASGI has had it since its version 2.3",
@@ -140,7 +140,7 @@ ENTRIES = (
     ),
     Difference(
         "again",
-        OTHERS,
+        (*OTHERS, "gunicorn"),
         "`receive` waits for ever after a `websocket.disconnect`",
         "returns it again, if the client has closed",
         "no application hangs",

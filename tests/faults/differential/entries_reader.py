@@ -196,7 +196,7 @@ ENTRIES = (
     ),
     Difference(
         "lenient",
-        ("wsproto", *OTHERS),
+        ("wsproto", *OTHERS, "gunicorn"),
         "refuses a frame whose length is not in its shortest form, or a Close frame with 1014",
         "takes both, as the `websockets` library does",
         "all servers read in the same way",
@@ -205,7 +205,7 @@ ENTRIES = (
     ),
     Difference(
         "head",
-        ("websockets-sansio", "wsproto", "hypercorn"),
+        ("websockets-sansio", "wsproto", "hypercorn", "gunicorn"),
         "waits for the payload of a frame that is larger than a message may be, or cannot stand "
         "where it does",
         "refuses it when its head has come",

@@ -15,6 +15,8 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+from gunicorn.asgi.protocol import ASGIProtocol  # type: ignore[import-untyped]
+
 from asgi_keepalive import KeepaliveMiddleware
 
 from ...support.server import Server, all_kernel_sockets, running, wait_until
@@ -195,7 +197,7 @@ def staged(
     protocol: Any = ws
     if own_pings and kind != "behind":
         config |= {"ws_ping_interval": ping_interval, "ws_ping_timeout": ping_timeout}
-    if ws == "hypercorn":
+    if ws in {"hypercorn", "gunicorn"}:
         config |= {"websocket_max_message_size": MAX_SIZE, "graceful_timeout": AT_ONCE / 3}
     elif ws != "daphne":
         config |= {"ws_max_size": MAX_SIZE, "ws_max_queue": MAX_QUEUE, "ws_ping_interval": None}
@@ -213,7 +215,7 @@ def staged(
         inside: Any = one._server  # type: ignore[attr-defined]
         inside.websocket_max_message_size = inside.websocket_max_frame_size = MAX_SIZE
         inside.application_checker = lambda: None  # its stage sees to it
-    if ws == "hypercorn" and kind != "behind":
+    if ws in {"hypercorn", "gunicorn"} and kind != "behind":
         one.serve = partial(_serve_and_abort, one.serve)  # type: ignore[method-assign]
     with running(one):
         if ws == "daphne":  # of autobahn, 1 s, in which a busy machine may not come to an answer
@@ -233,8 +235,14 @@ async def _serve_and_abort(serve: Any) -> None:
 
 
 def _abort_connections() -> None:
-    connections = getattr(asyncio.get_running_loop(), "_transports", {})  # not uvloop's
-    for transport in list(connections.values()):
+    loop = asyncio.get_running_loop()
+    transports = list(getattr(loop, "_transports", {}).values())  # not uvloop's
+    transports += [
+        one.transport
+        for one in gc.get_objects()
+        if type(one) is ASGIProtocol and one.worker.loop is loop and one.transport is not None
+    ]
+    for transport in transports:
         transport.abort()
 
 

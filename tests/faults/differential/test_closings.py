@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
+
 from .comparison import Pair, explore
 from .plays import bounds, closings, leavings, stoppings
+
+# A plain gunicorn ends TCP only with its application, so each play there takes all of its patience.
+pytestmark = pytest.mark.timeout(180)
 
 
 def test_closings(pair: Pair) -> None:

@@ -15,11 +15,10 @@ from .differences import DIFFERENCES, markdown
 PAGE = Path(__file__).parents[3] / "docs" / "matrix.md"
 
 
-@pytest.mark.parametrize("loop", ["asyncio"])
 @pytest.mark.parametrize(
-    ("ws", "difference", "scheme"),
+    ("ws", "difference", "scheme", "loop"),
     [
-        pytest.param(ws, one, one.scheme, id=f"{ws}-{one.name}")
+        pytest.param(ws, one, one.scheme, one.loop, id=f"{ws}-{one.name}")
         for one in DIFFERENCES
         for ws in one.servers
     ],

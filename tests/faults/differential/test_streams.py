@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import pytest
+
 from ...support.timeouts import FAILED, INTERVAL, TIMEOUT
 from .comparison import Pair, explore
 from .conftest import Staged
@@ -13,6 +15,9 @@ from .performance import perform
 from .play import CLOSE_TIMEOUT, Outcome, Play
 from .plays import mutations, streams
 from .wire import CLOSE
+
+# A plain gunicorn ends TCP only with its application, so each play there takes all of its patience.
+pytestmark = pytest.mark.timeout(180)
 
 
 def test_frames(pair: Pair) -> None:
