@@ -307,19 +307,12 @@ class TestDeclines:
         with running(server), Client(server.port):
             assert reports.get() is None
 
-    def test_of_an_application_in_a_task_of_its_own(self, loop: str, reports: Reports) -> None:
-        async def app(scope: Any, receive: Any, send: Any) -> None:
-            async def attached() -> None:
-                reports.put(attach(send.__self__, receive, send))
-
-            await asyncio.create_task(attached())
-
-        server = Gunicorn(app, loop=loop)
-        with running(server), Client(server.port):
-            assert reports.get() is None
-
-    def test_of_code(self, serve: Serve, reports: Reports, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("asgi_keepalive.servers.gunicorn.HEADER", "head")
+    @pytest.mark.parametrize("name", ["HEADER", "READ_FRAMES"])
+    def test_of_code(
+        self, serve: Serve, reports: Reports, monkeypatch: pytest.MonkeyPatch, name: str
+    ) -> None:
+        monkeypatch.setattr(f"asgi_keepalive.servers.gunicorn.{name}", "other")
+        monkeypatch.setattr("asgi_keepalive.servers.gunicorn.RUN", "other")
 
         async def app(scope: Any, receive: Any, send: Any) -> None:
             reports.put(get_keepalive(scope).supported)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import inspect
+from collections.abc import Iterator
 from typing import Any
 
 from gunicorn.asgi.protocol import ASGIProtocol  # type: ignore[import-untyped]
@@ -12,6 +14,8 @@ from gunicorn.asgi.websocket import WebSocketProtocol  # type: ignore[import-unt
 from ...endpoint.endpoint import Endpoint, Functions
 from ...endpoint.transports import missing_methods
 from ...extension import Receive, Send, Server
+from ..between import Own
+from ..origins import is_method_of
 from .adapter import HEADER, READ_FRAME, GunicornAdapter
 
 TOUCHED = {
@@ -42,15 +46,16 @@ WORKERS = ("_quick_shutdown", "_shutdown", "loop")
 """Those of a worker, which may be of a user's own class."""
 
 RUN = WebSocketProtocol.run.__code__
+READ_FRAMES = WebSocketProtocol._read_frames.__code__
 READ_TASK = "read_task"
-"""A local variable of that."""
+"""A local variable of `run`."""
 
 
 def attach(protocol: Any, receive: Receive, send: Send) -> Server | None:
     """Join a connection with an endpoint.
 
     Args:
-        protocol: What gunicorn's `send` or `receive` is bound to.
+        protocol: What gunicorn's `send` is bound to.
         receive: Where the application's events come from.
         send: Where the application's own events go.
 
@@ -61,6 +66,8 @@ def attach(protocol: Any, receive: Receive, send: Send) -> Server | None:
     if type(protocol) is not WebSocketProtocol or missing_methods(transport):
         return None
     http, reading = _surroundings(protocol)
+    if reading is None:
+        return None
     for part, (cls, names) in zip((protocol, http), TOUCHED.items(), strict=True):
         if type(part) is not cls or not all(hasattr(part, name) for name in names):
             return None
@@ -75,7 +82,7 @@ def attach(protocol: Any, receive: Receive, send: Send) -> Server | None:
     if adapter.transport.is_closing():
         endpoint.lost()  # which the server has been told, and nobody will be told again
     # What stands before the protocol's own `receive` may have to see the events.
-    is_direct = all(getattr(call, "__self__", None) is protocol for call in (receive, send))
+    is_direct = is_method_of(protocol, receive) and is_method_of(protocol, send)
     return Server(
         receive=adapter.queue.get if is_direct else receive,
         send=functools.partial(endpoint.send, send),
@@ -87,6 +94,14 @@ def attach(protocol: Any, receive: Receive, send: Send) -> Server | None:
     )
 
 
+def own(protocol: Any) -> Own | None:
+    """Return a connection as gunicorn made it; `None` if this is not one."""
+    if type(protocol) is not WebSocketProtocol:
+        return None
+    http = protocol.transport.get_protocol()
+    return Own(http.worker.loop, protocol.scope, protocol, protocol.accepted)
+
+
 def _surroundings(protocol: Any) -> tuple[Any, Any]:
     """Return the `ASGIProtocol`, and the coroutine of the task that reads, if they can be found."""
     # gunicorn keeps them in local variables, and calls the application from there.
@@ -95,4 +110,8 @@ def _surroundings(protocol: Any) -> tuple[Any, Any]:
         if frame.f_code is RUN and frame.f_locals["self"] is protocol and frame.f_back is not None:
             return frame.f_back.f_locals["self"], frame.f_locals[READ_TASK].get_coro()
         frame = frame.f_back
-    return None, None
+    # Something runs the application in a task of its own.
+    http = protocol.transport.get_protocol()
+    coroutines: Iterator[Any] = (task.get_coro() for task in asyncio.all_tasks())
+    reading = (one for one in coroutines if getattr(one, "cr_code", None) is READ_FRAMES)
+    return http, next((one for one in reading if one.cr_frame.f_locals["self"] is protocol), None)
