@@ -12,6 +12,7 @@ from abc import ABC, abstractmethod
 from typing import Any
 
 from ..extension import Event
+from . import kernel
 from .closing import BoundedTransport
 from .frames import close_frame
 from .inflate import Inflater
@@ -48,6 +49,13 @@ class Adapter(ABC):
     @abstractmethod
     def is_open(self) -> bool:
         """Whether the handshake is complete and nobody has begun to close."""
+
+    def traffic(self) -> tuple[int | None, float | None]:
+        """Return how many bytes the transport has not sent, and for how long none have come.
+
+        Each is `None` where that is unknown. What the transport buffers itself is not among them.
+        """
+        return kernel.traffic(self.transport.get_extra_info("socket"))
 
     def write_close(self, code: int, reason: str) -> None:
         """Write a Close frame (RFC 6455 5.5.1)."""

@@ -19,7 +19,6 @@ from ..extension import (
     Send,
     Traffic,
 )
-from . import kernel
 from .adapter import Adapter, ReadingAdapter
 from .closing import BoundedTransport
 from .frames import LONGEST_REASON, SHORT, ping_frame
@@ -166,7 +165,7 @@ class Endpoint:
         """Tell how things stand between the server and the peer."""
         if self._is_closing:
             return {}
-        unsent, quiet = kernel.traffic(self._transport.get_extra_info("socket"))
+        unsent, quiet = self._adapter.traffic()
         if buffered := self._transport.get_write_buffer_size():
             unsent = buffered + (unsent or 0)
         return {"unsent": unsent, "quiet": quiet}

@@ -66,6 +66,22 @@ def traffic(sock: socket.socket | None) -> tuple[int | None, float | None]:
     return unsent, quiet / 1000
 
 
+BYTES_RECEIVED = struct.Struct("=128x Q")
+"""The part that `bytes_received` reads, for Linux since 4.1."""
+
+
+def bytes_received(sock: socket.socket | None) -> int | None:
+    """Return how many bytes have come in all, read or unread; `None` where that is unknown."""
+    if sys.platform != "linux" or sock is None:
+        return None
+    try:
+        info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, BYTES_RECEIVED.size)
+        [received] = BYTES_RECEIVED.unpack(info)
+    except (*GONE, struct.error):  # or it is not TCP, or this is an older Linux
+        return None
+    return int(received)
+
+
 def duplicate(sock: socket.socket | None) -> socket.socket | None:
     """Return another descriptor of the same connection; the last one closed closes it."""
     if sock is None:

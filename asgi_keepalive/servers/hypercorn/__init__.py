@@ -1,12 +1,16 @@
-"""hypercorn: its asyncio and uvloop workers, HTTP/1.1."""
+"""hypercorn: its asyncio and uvloop workers, HTTP/1.1 and HTTP/2."""
 
 from __future__ import annotations
 
 import functools
 from asyncio import StreamReader, StreamWriter
+from collections.abc import Iterable
 from typing import Any
 
+from h2.connection import H2Connection
 from hypercorn.asyncio.tcp_server import TCPServer
+from hypercorn.asyncio.worker_context import EventWrapper
+from hypercorn.protocol.h2 import H2Protocol, StreamBuffer
 from hypercorn.protocol.h11 import H11Protocol
 from hypercorn.protocol.ws_stream import ASGIWebsocketState, WSStream
 
@@ -18,23 +22,64 @@ from ...extension import Receive, Send, Server
 from ..between import Own
 from ..origins import is_method_of
 from .http1 import HTTP1Adapter
+from .http2 import HTTP2Adapter
+from .stream import StreamAdapter
+from .streams import joined
 
-TOUCHED = {
-    WSStream: ("_send_wsproto_event", "app_put", "app_send", "closed", "config", "send", "state"),
+Touched = dict[type, tuple[str, ...]]
+
+TCP = ("_close", "config", "loop", "reader", "writer")
+STREAM = ("_send_wsproto_event", "app_put", "app_send", "closed", "config", "send", "state")
+
+TOUCHED: Touched = {
+    WSStream: STREAM,
     H11Protocol: ("send",),
-    TCPServer: ("_close", "config", "loop", "reader", "writer"),
+    TCPServer: TCP,
     StreamReader: ("_buffer", "_wakeup_waiter"),
     StreamWriter: ("_transport",),
 }
-"""The undocumented attributes on which this module rests."""
+"""The undocumented attributes on which this package rests, over HTTP/1.1."""
+
+TOUCHED_BY_HTTP_2: Touched = {
+    WSStream: (*STREAM, "_send_error_response", "handle", "handshake", "stream_id"),
+    H2Protocol: (
+        "_flush",
+        "_send_data",
+        "_window_updated",
+        "closed",
+        "connection",
+        "handle",
+        "has_data",
+        "priority",
+        "send",
+        "stream_buffers",
+        "stream_send",
+        "streams",
+    ),
+    TCPServer: TCP,
+    StreamReader: (),
+    StreamWriter: ("_transport",),
+    StreamBuffer: ("buffer", "close", "set_complete"),
+    EventWrapper: ("_event",),
+    H2Connection: (
+        "acknowledge_received_data",
+        "close_connection",
+        "increment_flow_control_window",
+        "ping",
+        "reset_stream",
+        "state_machine",
+        "streams",
+    ),
+}
+"""The same over HTTP/2; h2 documents most of its own."""
 
 TRIO = (
     "hypercorn's trio worker gives no access to Ping and Pong frames. Run hypercorn with "
     "--worker-class asyncio or uvloop"
 )
-HTTP_2 = (
-    "hypercorn gives no access to Ping and Pong frames over HTTP/2 and HTTP/3. Offer only "
-    'HTTP/1.1: alpn_protocols = ["http/1.1"] and no quic_bind in its configuration'
+HTTP_3 = (
+    "hypercorn gives no access to Ping and Pong frames over HTTP/3. Offer only HTTP/1.1 and "
+    "HTTP/2: no quic_bind in its configuration"
 )
 
 
@@ -47,19 +92,22 @@ def attach(stream: Any, receive: Receive, send: Send) -> Server | str | None:
         send: Where the application's own events go.
 
     Returns:
-        The server's side; why there is none over HTTP/2 and HTTP/3, nor on trio; or `None` if the
+        The server's side; why there is none over HTTP/3, nor on trio; or `None` if the
         inside is not what is expected.
     """
     http: Any = getattr(getattr(stream, "send", None), "__self__", None)
     tcp: Any = getattr(getattr(http, "send", None), "__self__", None)
     if type(stream) is WSStream and type(tcp).__module__.startswith("hypercorn.trio"):
         return TRIO
-    if type(stream) is WSStream and type(http).__name__ in {"H2Protocol", "H3Protocol"}:
-        return HTTP_2
-    parts = stream, http, tcp, getattr(tcp, "reader", None), getattr(tcp, "writer", None)
-    for part, (cls, names) in zip(parts, TOUCHED.items(), strict=True):
-        if type(part) is not cls or not all(hasattr(part, name) for name in names):
-            return None
+    if type(stream) is WSStream and type(http).__name__ == "H3Protocol":
+        return HTTP_3
+    reader, writer = (getattr(tcp, name, None) for name in ("reader", "writer"))
+    parts = [stream, http, tcp, reader, writer]
+    is_multiplexed = type(http) is H2Protocol
+    if is_multiplexed:
+        parts += _parts_of_http_2(stream, http)
+    if not _are_known(parts, TOUCHED_BY_HTTP_2 if is_multiplexed else TOUCHED):
+        return None
     if "connection" not in WSStream._accept.__code__.co_names:  # there is none before
         return None
     if missing_methods(tcp.writer.transport) or not wsproto_is_known():
@@ -68,7 +116,10 @@ def attach(stream: Any, receive: Receive, send: Send) -> Server | str | None:
     if not is_known(queue):
         return None
     is_direct = is_method_of(queue, receive) and is_method_of(stream, send)
-    adapter = HTTP1Adapter(stream, tcp)
+    if is_multiplexed:
+        adapter: StreamAdapter = HTTP2Adapter(stream, joined(http, tcp))
+    else:
+        adapter = HTTP1Adapter(stream, tcp)
     endpoint = Endpoint(adapter)
     if adapter.transport.is_closing():
         endpoint.lost()  # which the server has been told, and nobody will be told again
@@ -93,4 +144,18 @@ def own(owner: Any) -> Own | None:
         scope=stream.scope,
         receive=stream.app_put.__self__,
         is_accepted=stream.state is not ASGIWebsocketState.HANDSHAKE,
+    )
+
+
+def _parts_of_http_2(stream: Any, http: Any) -> list[Any]:
+    buffer = getattr(http, "stream_buffers", {}).get(getattr(stream, "stream_id", None))
+    buffer = buffer or StreamBuffer(EventWrapper)  # the peer may have reset the stream
+    return [buffer, getattr(http, "has_data", None), getattr(http, "connection", None)]
+
+
+def _are_known(parts: Iterable[Any], touched: Touched) -> bool:
+    """Whether these are exactly what is expected."""
+    return all(
+        type(part) is cls and all(hasattr(part, name) for name in names)
+        for part, (cls, names) in zip(parts, touched.items(), strict=True)
     )

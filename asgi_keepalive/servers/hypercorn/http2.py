@@ -1,0 +1,125 @@
+"""hypercorn over HTTP/2 (RFC 8441), where a connection is one stream of several.
+
+A `WSStream` gets each event of its stream in `handle`, and sends by way of its `send`. Both are the
+adapter's: what comes goes to the endpoint, once the application has accepted, and what is sent goes
+into the stream's buffer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any
+
+from hypercorn.protocol.events import Body, Data, EndBody, Response
+
+from ...endpoint.adapter import disconnect
+from ...endpoint.closing import BoundedTransport
+from ...endpoint.libraries import unparsed_by_wsproto
+from .stream import ENDED_BY_APPLICATION, StreamAdapter
+from .streams import HTTP2Connection
+
+
+class HTTP2Adapter(StreamAdapter):
+    """A stream.
+
+    Args:
+        stream: The `WSStream`.
+        connection: What it shares with the other streams.
+    """
+
+    def __init__(self, stream: Any, connection: HTTP2Connection) -> None:
+        super().__init__(stream)
+        self.loop = connection.loop
+        self.transport = self._frames = connection.add(stream.stream_id)
+        self._connection = connection
+        self._has_responded = connection.has_responded(stream.stream_id)
+        self._heard_at = time.monotonic()
+        self._writable = asyncio.Event()
+        self._writable.set()
+        self._handle = stream.handle
+        self._send = stream.send
+        stream.handle = self._handle_event
+        stream.send = self._send_event
+        is_refused = self._has_responded and not stream.handshake.accepted
+        if is_refused or stream.closed:
+            stream.closed = True  # so that the application does not respond, too
+            self._frames.lost()
+
+    # The beginning.
+
+    def use_transport(self, transport: BoundedTransport) -> None:
+        self.transport = self._frames.bounded = transport
+
+    def forward(self, data: bytes) -> None:
+        self._stream.connection.receive_data(data)  # `unparsed` takes it from there
+
+    def unparsed(self) -> bytes | None:
+        return unparsed_by_wsproto(self._stream.connection) if self.is_open() else None
+
+    # Between the two ends.
+
+    def traffic(self) -> tuple[int | None, float | None]:
+        return 0, time.monotonic() - self._heard_at
+
+    def pause_writing(self) -> None:
+        self._writable.clear()
+
+    def resume_writing(self) -> None:
+        self._writable.set()
+
+    async def _handle_event(self, event: Any) -> None:
+        """Take an event of the stream; hypercorn reads on when this has returned."""
+        if isinstance(event, Body) and not self._stream.handshake.accepted:
+            await self._refuse()
+        elif isinstance(event, Body):
+            self._heard_at = time.monotonic()
+            self._frames.data_received(event.data)
+            if self._heard_at > self._connection.turn_ends:
+                await self._connection.take_turns()
+        elif isinstance(event, EndBody):
+            self._frames.eof_received()
+        else:  # hypercorn has forgotten it, as the peer has reset it, TCP has ended, or it is over
+            self._frames.lost()
+            self._end_reading(1006)
+            await self._handle(event)
+
+    async def _refuse(self) -> None:
+        """Refuse a client that speaks before it was accepted, as hypercorn does."""
+        if not self._stream.closed:
+            self._stream.closed = True  # first: the application must not accept it meanwhile
+            await self._stream._send_error_response(400)
+
+    async def _send_event(self, event: Any) -> None:
+        if isinstance(event, Response):
+            if not self._has_responded:  # h2 could not send another, but would count it as sent
+                self._has_responded = True
+                await self._send(event)
+        elif isinstance(event, (Body, Data)):
+            self.transport.write(event.data)
+            if self.is_open() or isinstance(event, Body):  # a Close frame does not wait
+                await self._writable.wait()
+        else:  # the end; the peer's Close frame may still come
+            self.transport.abort_after(self.transport.close_timeout)
+            self._frames.end()
+
+    # The end.
+
+    def peer_failed(self, code: int, reason: str) -> None:
+        self._end_reading(1006)  # as no Close frame was received (RFC 6455 7.1.5)
+        self.transport.close()
+
+    def eof_received(self) -> None:
+        self._end_reading(1006)
+
+    def end_writing(self) -> None:
+        self._writable.set()
+
+    def _end_reading(self, code: int, reason: str = "") -> None:
+        if code == 1006 and self._stream.state in ENDED_BY_APPLICATION:
+            code = 1000  # as hypercorn tells it
+        self.queue.end(disconnect(code, reason))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._end_reading(1006)
+        self._connection.remove(self._stream.stream_id)
