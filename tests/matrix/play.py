@@ -130,7 +130,8 @@ class Play:
         """Connect; a client that does not read lets the server fill the kernel's buffers."""
         buffer = None if reads else 4096
         port = self._process.port
-        with Client(port, path=f"/{name}", receive_buffer=buffer, tls=self._tls) as client:
+        connect: Any = self.row.client
+        with connect(port, path=f"/{name}", receive_buffer=buffer, tls=self._tls) as client:
             yield client.open()
 
     def held(self, client: Client) -> int | None:

@@ -18,9 +18,6 @@ from .servers import CLOSE_TIMEOUT, UNREAD
 DELAY = 0.05
 """How long a client takes for its Pong where the latency is asked for, in seconds."""
 
-BEFORE_PONG = 1_000_000
-"""How many bytes of messages are in front of the Pong of a stalled server's client."""
-
 SENDERS = 5
 """How many clients have an application that only sends."""
 
@@ -201,7 +198,7 @@ def _stalled(play: Play, attempt: int) -> tuple[bool, str | None]:
         stalls.send(TEXT, b"stall")
         if play.told(names[1], "stalled", time.monotonic() + LATE) is None:
             return False, None
-        bystander.socket.sendall(frame(BINARY, bytes(20_000)) * (BEFORE_PONG // 20_000))
+        bystander.socket.sendall(frame(BINARY, bytes(20_000)) * (play.row.before_pong // 20_000))
         for client, (_, ping) in zip(clients, pings, strict=True):
             client.send(PONG, ping)
         in_time = time.monotonic() < min(after for after, _ in pings) + play.row.timeout

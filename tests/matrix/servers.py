@@ -6,6 +6,9 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
+from ..support.client import Client
+from ..support.only_stream import OnlyStream
+
 CLOSE_TIMEOUT = 0.5
 UNREAD = 5
 """How many messages a busy application leaves unread; no server reads ahead by fewer than 10."""
@@ -33,6 +36,8 @@ class Row(NamedTuple):
         interval, timeout: What its options, or those of the middleware, are set to, in seconds.
         coarse: By how much it may keep its own interval late, as it looks only now and then.
         grace: How long it leaves its connections alone after SIGTERM.
+        client: Connects to it.
+        before_pong: So many bytes of messages precede the Pong of a stalled server's client.
     """
 
     server: str
@@ -45,6 +50,8 @@ class Row(NamedTuple):
     timeout: float = 0.5
     coarse: float = 0
     grace: float = 0
+    client: type[Client | OnlyStream] = Client
+    before_pong: int = 1_000_000
 
     @property
     def combinations(self) -> list[Combination]:
@@ -84,6 +91,11 @@ HYPERCORN = Row(
     "--certfile PEM --keyfile PEM",
     grace=1,
 )
+HYPERCORN_HTTP_2 = HYPERCORN._replace(
+    server="hypercorn, HTTP/2",
+    client=OnlyStream,
+    before_pong=40_000,  # a window has room for no more
+)
 DAPHNE = Row(
     "daphne",
     f"daphne {APP} --verbosity 0",
@@ -121,6 +133,7 @@ PROTOCOLS = ("websockets-sansio", "wsproto", "websockets")
 ROWS = [
     *(_uvicorn(protocol) for protocol in PROTOCOLS),
     HYPERCORN,
+    HYPERCORN_HTTP_2,
     DAPHNE,
     GRANIAN,
     GUNICORN,
@@ -129,6 +142,7 @@ ROWS = [
         for protocol in PROTOCOLS
     ),
     _own(HYPERCORN, "--websocket-ping-interval 1"),
+    _own(HYPERCORN_HTTP_2, "--websocket-ping-interval 1"),
     # It looks for connections that need a Ping every 2 s.
     _own(DAPHNE, "--ping-interval 1 --ping-timeout 1", coarse=2),
 ]
