@@ -13,7 +13,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.websockets import WebSocket
 
 import asgi_keepalive.browser
-from asgi_keepalive import KeepaliveMiddleware
+from asgi_keepalive import KeepaliveMiddleware, get_keepalive
 
 INTERVAL = 0.5
 TIMEOUT = 1.0
@@ -30,15 +30,25 @@ async def echo(websocket: WebSocket) -> None:
     while (event := await websocket.receive())["type"] == "websocket.receive":
         if event.get("text") == "close":
             await websocket.close(4001, "bye")
-        elif event.get("bytes") is not None:
+            return
+        if event.get("bytes") is not None:
             await websocket.send_bytes(event["bytes"])
         else:
             await websocket.send_text(event["text"])
 
 
+async def tell(websocket: WebSocket) -> None:
+    """Tell, whenever something comes, how this connection is doing."""
+    await websocket.accept()
+    async for _ in websocket.iter_text():
+        latency = get_keepalive(websocket).latency
+        await websocket.send_json([websocket.scope["http_version"], latency is not None])
+
+
 routes = [
     Route("/", page),
     WebSocketRoute("/ws", echo),
+    WebSocketRoute("/tell", tell),
     Mount("/keepalive", asgi_keepalive.browser.files),
 ]
 if directory := os.environ.get("PARTYSOCKET"):
