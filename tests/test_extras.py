@@ -12,7 +12,7 @@ import pytest
 EXTRAS = {"prometheus": "prometheus_client", "opentelemetry": "opentelemetry"}
 """Those that something is imported for, and what they install."""
 
-SERVERS = {"daphne", "hypercorn"}
+SERVERS = {"daphne", "gunicorn", "hypercorn"}
 """Their adapters are imported only when they run."""
 
 

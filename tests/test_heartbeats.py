@@ -162,13 +162,22 @@ class TestHeartbeats:
         middleware = KeepaliveMiddleware(app, ping_interval=0.1)
 
         async def hiding(scope: Any, receive: Any, send: Any) -> None:
-            async def hidden_receive() -> Any:
-                return await receive()
+            events: asyncio.Queue[Any] = asyncio.Queue()
+
+            async def pass_on() -> None:
+                event = None
+                while event is None or event["type"] != "websocket.disconnect":
+                    event = await receive()
+                    await events.put(event)
 
             async def hidden_send(event: Any) -> None:
                 await send(event)
 
-            await middleware(scope, hidden_receive, hidden_send)
+            passing = asyncio.create_task(pass_on())
+            try:
+                await middleware(scope, events.get, hidden_send)
+            finally:
+                passing.cancel()
 
         with (
             running(serving(hiding, ws=ws, loop=loop, ws_ping_interval=20.0)) as server,

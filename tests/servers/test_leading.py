@@ -15,7 +15,7 @@ from uvicorn.protocols.websockets.websockets_impl import WebSocketProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from asgi_keepalive.extension import Server
-from asgi_keepalive.servers import daphne, find, hypercorn, uvicorn
+from asgi_keepalive.servers import daphne, find, gunicorn, hypercorn, uvicorn
 from asgi_keepalive.servers.advice import Advice
 from asgi_keepalive.servers.between import LIMIT, held_by
 
@@ -260,7 +260,7 @@ async def test_connection_without_what_is_needed() -> None:
     assert "tests.servers.test_leading.closure" in advice
 
 
-@pytest.mark.parametrize("server", [daphne, hypercorn, uvicorn])
+@pytest.mark.parametrize("server", [daphne, gunicorn, hypercorn, uvicorn])
 def test_nothing_else_is_a_connection(server: Any) -> None:
     assert server.own(object()) is None
 
