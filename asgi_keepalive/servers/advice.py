@@ -33,7 +33,7 @@ class Known(NamedTuple):
 IN_TESTS = "is for tests, and has no Ping and Pong frames"
 NO_ACCESS = (
     "it gives applications no access to Ping and Pong frames. Run the application on uvicorn, "
-    "hypercorn or daphne"
+    "hypercorn, daphne or gunicorn"
 )
 QUEUES_IN_TESTS = (
     "receive and send are bare queues: an ApplicationCommunicator of asgiref, or a "
@@ -110,8 +110,8 @@ def _unknown(calls: tuple[Any, ...]) -> str:
     installed = ", ".join(_labelled(package) for package in packages if _version(package))
     return (
         f"receive and send come from {_names(calls)}{installed and f' ({installed})'}, and not "
-        "from a server that gives access to its Ping and Pong frames. uvicorn, hypercorn and "
-        f"daphne do: on one of them, {OUTERMOST}"
+        "from a server that gives access to its Ping and Pong frames. uvicorn, hypercorn, daphne "
+        f"and gunicorn do: on one of them, {OUTERMOST}"
     )
 
 

@@ -2,5 +2,5 @@
 
 ADVICE = (
     "granian sends no Pings for applications and shows them no Pongs. Run the application on "
-    "uvicorn, hypercorn or daphne"
+    "uvicorn, hypercorn, daphne or gunicorn"
 )

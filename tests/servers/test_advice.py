@@ -38,7 +38,7 @@ NEWER = (
 TOO_OLD = "it is too old. Upgrade it to 0.52.1 or later"
 UNKNOWN = (
     "receive and send come from {}, and not from a server that gives access to its Ping and Pong "
-    f"frames. uvicorn, hypercorn and daphne do: on one of them, {OUTERMOST}"
+    f"frames. uvicorn, hypercorn, daphne and gunicorn do: on one of them, {OUTERMOST}"
 )
 
 
@@ -224,7 +224,7 @@ class TestOtherServers:
 
     SENTENCE = (
         "it gives applications no access to Ping and Pong frames. Run the application on uvicorn, "
-        "hypercorn or daphne"
+        "hypercorn, daphne or gunicorn"
     )
 
     @pytest.mark.parametrize(

@@ -6,8 +6,8 @@ from typing import Any
 
 UNSUPPORTED = (
     "keepalive is off: receive and send come from {}, and not from a server that gives access to "
-    "its Ping and Pong frames. uvicorn, hypercorn and daphne do: on one of them, put "
-    "KeepaliveMiddleware around everything else"
+    "its Ping and Pong frames. uvicorn, hypercorn, daphne and gunicorn do: on one of them, "
+    "put KeepaliveMiddleware around everything else"
 )
 
 
