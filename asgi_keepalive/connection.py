@@ -13,7 +13,6 @@ The table below has all transitions. A step that a state does not know changes n
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Mapping
 from enum import Enum
@@ -21,7 +20,7 @@ from enum import Enum
 from .exceptions import KeepaliveUnsupported
 from .extension import Scope, Server
 from .heartbeat import Command, Expire, Heartbeat, Ping, SendPing
-from .levels import RAISED, Levels
+from .levels import RAISED, Levels, new_payload
 from .log import logger
 from .manual import ManualPings
 from .observers import Factory
@@ -132,7 +131,7 @@ class Connection:
         await self.timer.turn_if_due()
         if self.state is not OPEN:
             raise self.keepalive._closed_error()
-        ping = self._heartbeat.ping(_payload(), time.monotonic())
+        ping = self._heartbeat.ping(new_payload(), time.monotonic())
         answer = self._manual.expect(ping)
         try:
             self._write(ping)
@@ -216,7 +215,7 @@ class Connection:
         now = time.monotonic()
         stall = self.timer.fired(now)
         try:
-            for command in self._heartbeat.tick(now, _payload(), stall):
+            for command in self._heartbeat.tick(now, new_payload(), stall):
                 self._carry_out(command, now)
         finally:  # a heartbeat that is open goes on, whatever has been raised
             self._set_timer()
@@ -300,8 +299,3 @@ class Connection:
             call.release()
         self._report.failed(verdict, self.keepalive.latency)
         self._report.closed()
-
-
-def _payload() -> bytes:
-    # Peers see it. From 624 numbers of `random` they could compute what an application draws next.
-    return os.urandom(4)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 from collections.abc import Callable
 
 from .extension import OnClosing, OnPong, OnReadPaused, Server, Traffic
@@ -16,6 +17,12 @@ BEYOND_LEVEL_1 = ("fail", "read_ahead", "bound_closing", "traffic")
 
 RAISED = (Exception, asyncio.CancelledError)
 """A server's function may raise these; an `OSError` says that the connection is not open."""
+
+
+def new_payload() -> bytes:
+    """Return a payload that nobody can predict, for the next Ping."""
+    # Peers see it. From 624 numbers of `random` they could compute what an application draws next.
+    return os.urandom(4)
 
 
 class Levels:

@@ -1,6 +1,7 @@
 """Connections without keepalive, as their server gives no access to Pings.
 
-Nothing of what the application and its server say to one another changes.
+Such a connection is refused where keepalive is required. Otherwise its application runs, and
+nothing of what it and its server say to one another changes.
 """
 
 from __future__ import annotations

@@ -16,6 +16,7 @@ import asyncio
 import contextvars
 import functools
 import gc
+from collections import deque
 from collections.abc import Iterator, Sequence, Set
 from heapq import heappop, heappush
 from types import (
@@ -42,6 +43,8 @@ CALLS = {BuiltinMethodType, CellType, FunctionType, MethodType, functools.partia
 """The types of calls, and of what a function keeps in its closure."""
 
 CONTAINERS = {dict, frozenset, list, set, tuple}
+LARGE = (dict, deque, frozenset, list, set, tuple)
+"""The types, with all that inherit from them, of what may hold millions of objects."""
 
 ENDS = (
     *(type, ModuleType, CodeType, FrameType, CoroutineType, GeneratorType, AsyncGeneratorType),
@@ -105,9 +108,14 @@ def _held(one: Any) -> Sequence[Any]:
         return [*(one.__closure__ or ()), *(one.__defaults__ or ()), one.__kwdefaults__]
     if type(one) is MethodType:
         return one.__self__, one.__func__
-    if issubclass(type(one), ENDS) or (type(one) in CONTAINERS and len(one) > LIMIT):
+    if issubclass(type(one), ENDS) or _is_large(one):
         return ()
     return gc.get_referents(one)
+
+
+def _is_large(one: Any) -> bool:
+    # The length is asked of the type itself: a class that inherits from it may run anything.
+    return any(issubclass(type(one), kind) and kind.__len__(one) > LIMIT for kind in LARGE)
 
 
 def leads(own: Own, scope: Scope, receive: Receive) -> bool:

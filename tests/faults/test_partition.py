@@ -18,7 +18,7 @@ from ..conftest import SERVERS, Reports, Serve
 from ..support.applications import accept, echo
 from ..support.client import CLOSE, TEXT, Client, close_code
 from ..support.server import Server, freed, kernel_sockets, logged
-from ..support.timeouts import CLOSE_TIMEOUT, FAILED, INTERVAL, LATE, TIMEOUT
+from ..support.timeouts import CLOSE_TIMEOUT, FAILED, INTERVAL, LATE, LOGGED, TIMEOUT
 from .network import Host, Network
 from .test_frozen import slowest_answer
 
@@ -112,7 +112,7 @@ class TestCutOff:
             assert verdict.reason in reasons
             assert verdict.quiet >= verdict.waited
             assert TIMEOUT - INTERVAL < at - began < INTERVAL + TIMEOUT + LATE
-            assert at - logged(server, "Ping ")[-1].at > TIMEOUT - 0.002  # type: ignore[attr-defined]
+            assert at - logged(server, "Ping ")[-1].at > TIMEOUT - LOGGED  # type: ignore[attr-defined]
             site.freed(client, CLOSE_TIMEOUT)
 
     def test_while_data_streams(

@@ -23,7 +23,7 @@ from ..conftest import Reports, Serve
 from ..support.applications import accept, echo
 from ..support.client import CLOSE, PING, TEXT, Client, close_code, cut_off
 from ..support.server import Server, kernel_sockets, logged, wait_until
-from ..support.timeouts import CLOSE_TIMEOUT, FAILED
+from ..support.timeouts import CLOSE_TIMEOUT, FAILED, LOGGED
 from .peer import peer
 from .proxies import IDLE_TIMEOUT, Haproxy, Nginx, Proxy
 from .test_frozen import stopped
@@ -200,7 +200,7 @@ class TestPeer:
                 _, event, at = reports.get()
                 assert event == FAILED
                 waited = at - logged(server, "Ping ")[-1].at  # type: ignore[attr-defined]
-                assert waited > 1 - 0.002
+                assert waited > 1 - LOGGED
                 [record] = logged(server, "keepalive ping timeout")
                 assert waited < 2 or record.keepalive["stalled"]  # type: ignore[attr-defined]
                 freed(server, port, CLOSE_TIMEOUT)

@@ -12,7 +12,7 @@ from ..conftest import Reports, Serve
 from ..support.applications import accept
 from ..support.client import CLOSE, PING, PONG, TEXT, Client, close_code
 from ..support.server import freed, logged
-from ..support.timeouts import FAILED, LATE, TIMEOUT
+from ..support.timeouts import FAILED, LATE, LOGGED, TIMEOUT
 
 
 class TestIdleAndSilent:
@@ -31,7 +31,7 @@ class TestIdleAndSilent:
             assert reports.get()[0] == reports.get()[0] == FAILED
             [ping] = logged(server, "Ping ")
             waited = at - ping.at  # type: ignore[attr-defined]
-            assert TIMEOUT - 0.002 < waited < TIMEOUT + LATE
+            assert TIMEOUT - LOGGED < waited < TIMEOUT + LATE
             frames = client.until_end()
             assert [(opcode, close_code(payload)) for opcode, payload in frames] == [
                 (CLOSE, (1011, "keepalive ping timeout"))

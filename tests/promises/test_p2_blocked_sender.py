@@ -14,7 +14,7 @@ from ..conftest import Reports, Serve
 from ..support.applications import accept, stream
 from ..support.client import Client, close_code
 from ..support.server import freed, logged
-from ..support.timeouts import CLOSE_TIMEOUT, FAILED, LATE, TIMEOUT
+from ..support.timeouts import CLOSE_TIMEOUT, FAILED, LATE, LOGGED, TIMEOUT
 
 
 class TestBlockedSender:
@@ -43,7 +43,7 @@ class TestBlockedSender:
             assert error.keepalive.timed_out
             assert blocked > TIMEOUT / 2
             [ping] = logged(server, "Ping ")
-            assert TIMEOUT - 0.002 < at - ping.at < TIMEOUT + LATE  # type: ignore[attr-defined]
+            assert TIMEOUT - LOGGED < at - ping.at < TIMEOUT + LATE  # type: ignore[attr-defined]
             assert reports.get() == [FAILED, FAILED]
             freed(server, client, CLOSE_TIMEOUT)
 

@@ -6,6 +6,7 @@ import asyncio
 import contextvars
 import functools
 import gc
+from collections import UserList, deque
 from collections.abc import Callable
 from typing import Any
 from unittest import mock
@@ -274,9 +275,18 @@ class TestHeld:
             chain = [chain, object.__new__(Wrapper)]
         assert len(list(held_by(lambda: chain))) == LIMIT
 
-    def test_nothing_large(self) -> None:
-        large = [unused] * (LIMIT + 1)
-        assert list(held_by(large)) == [large]
+    @pytest.mark.parametrize("kind", [list, tuple, deque, UserList])
+    def test_nothing_large(self, kind: Any) -> None:
+        large = kind([unused] * (LIMIT + 1))
+        assert unused not in list(held_by(large))
+        assert unused in list(held_by(kind([unused])))
+
+    def test_nothing_large_whatever_it_says_of_its_length(self) -> None:
+        class Liar(list[Any]):
+            def __len__(self) -> int:
+                raise AssertionError("never called")
+
+        assert unused not in list(held_by(Liar([unused] * (LIMIT + 1))))
 
     @in_no_time
     async def test_nothing_from_which_everything_can_be_reached(self) -> None:
