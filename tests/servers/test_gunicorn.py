@@ -1,11 +1,10 @@
-"""What only gunicorn's own worker does: its closes, its exit, and where it is left alone."""
+"""What only gunicorn's own worker does: its closes, and where it is left alone."""
 
 from __future__ import annotations
 
 import asyncio
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -16,9 +15,9 @@ from asgi_keepalive.endpoint.kernel import reset_on_close
 from asgi_keepalive.servers.gunicorn import TOUCHED, WORKERS, attach
 
 from ..conftest import Reports, Serve
-from ..support.applications import accept, code_at_exit
+from ..support.applications import accept
 from ..support.client import BINARY, CLOSE, PING, PONG, TEXT, Client, close_code, frame
-from ..support.server import freed, kernel_sockets, logged, running, wait_until
+from ..support.server import freed, running
 from ..support.serving import Gunicorn
 from ..support.timeouts import CLOSE_TIMEOUT, LATE
 
@@ -205,77 +204,6 @@ def test_wrapped_receive_sees_the_events(loop: str, reports: Reports) -> None:
         assert reports.get() == "websocket.connect"
         assert client.until_end()[-1] == (CLOSE, b"\x03\xf3keepalive ping timeout")
         freed(server, client, 0.1)
-
-
-class TestExit:
-    def test_tells_clients_that_they_may_come_back(self, serve: Serve, reports: Reports) -> None:
-        async def app(scope: Any, receive: Any, send: Any) -> None:
-            await accept(receive, send)
-            reports.put(await code_at_exit(receive))
-
-        server = serve(app, close_timeout=5)
-        with Client(server.port).open() as client:
-            server.exit()
-            assert client.answer_until(CLOSE) == b"\x03\xf4"
-            assert reports.get() == 1012
-            assert server.stop() < 1
-        assert logged(server, "Forcing close of 1 connections")  # says gunicorn
-
-    def test_does_not_wait_for_a_client_that_has_been_failed(
-        self, serve: Serve, reports: Reports
-    ) -> None:
-        async def app(scope: Any, receive: Any, send: Any) -> None:
-            await accept(receive, send)
-            reports.put((await receive())["code"])
-
-        server = serve(app, ping_interval=0.05, close_timeout=20, graceful_timeout=5)
-        with Client(server.port).open():
-            assert reports.get() == 1011
-            assert server.stop() < 1 + LATE
-        assert not server.complaints()
-
-    def test_while_an_application_waits_for_the_answer_to_its_close(
-        self, serve: Serve, reports: Reports
-    ) -> None:
-        async def app(scope: Any, receive: Any, send: Any) -> None:
-            await accept(receive, send)
-            await send({"type": "websocket.close", "code": 4000})
-            reports.put("closed")
-
-        server = serve(app, close_timeout=5)
-        with Client(server.port).open() as client:
-            assert client.expect(CLOSE) == b"\x0f\xa0"
-            assert server.stop() < 1 + LATE
-            assert reports.get() == "closed"
-            assert client.until_end() == []
-
-    def test_of_a_connection_that_is_not_accepted(self, serve: Serve, reports: Reports) -> None:
-        async def app(scope: Any, receive: Any, send: Any) -> None:
-            assert (await receive())["type"] == "websocket.connect"
-            reports.put("connected")
-            reports.put((await receive())["code"])
-
-        server = serve(app)
-        with Client(server.port) as client:
-            assert reports.get() == "connected"
-            server.exit()
-            assert " 403 " in client.response()  # as by itself
-            assert reports.get() == 1012
-
-    def test_quick_one_waits_for_no_client(self, serve: Serve, reports: Reports) -> None:
-        async def app(scope: Any, receive: Any, send: Any) -> None:
-            await accept(receive, send)
-            with suppress(OSError):
-                while True:
-                    await send({"type": "websocket.send", "bytes": bytes(65536)})
-
-        server = serve(app, ping_interval=20, close_timeout=20)
-        assert isinstance(server, Gunicorn)
-        with Client(server.port, receive_buffer=4096).open() as frozen:
-            wait_until(lambda: kernel_sockets(server.port, frozen.port)[0][1] > 100_000)
-            server._worker._quick_shutdown = True  # as SIGINT does
-            assert 1 <= server.stop() < 1.5 + LATE
-            wait_until(lambda: not kernel_sockets(server.port, frozen.port))
 
 
 class TestDeclines:

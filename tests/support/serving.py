@@ -38,9 +38,6 @@ CANCELLED = (
 )
 """What asyncio, until 3.11.8, says of each task that hypercorn cancels in the end."""
 
-FORCED = "Forcing close of"
-"""How gunicorn begins to tell of connections that are open when it exits."""
-
 
 class Uvicorn(Server):
     """uvicorn; keywords are its settings."""
@@ -246,7 +243,7 @@ class Gunicorn(Server):
         settings = {
             "asgi_lifespan": "off",
             "certfile": ssl_certfile,
-            "graceful_timeout": 0.5,
+            "graceful_timeout": 1,
             "keyfile": ssl_certfile,
             "websocket_max_message_size": ws_max_size,
             **config,
@@ -270,6 +267,7 @@ class Gunicorn(Server):
         assert self._serving is not None
         if self._worker.alive:
             self._worker.alive = False
+            self._worker.notify()
             self.run(self._serving.cancel)  # it looks only once a second whether it is to exit
 
     def is_up(self) -> bool:

@@ -42,8 +42,8 @@ TOUCHED = {
 }
 """The undocumented attributes on which this package rests."""
 
-WORKERS = ("_quick_shutdown", "_shutdown", "loop")
-"""Those of a worker, which may be of a user's own class."""
+WORKERS = ("_quick_shutdown", "_shutdown", "cfg", "loop", "notify", "tmp")
+"""The attributes of a worker, which may be of a user's own class, on which this package rests."""
 
 RUN = WebSocketProtocol.run.__code__
 READ_FRAMES = WebSocketProtocol._read_frames.__code__

@@ -161,12 +161,17 @@ class GunicornAdapter(ReadingAdapter):
 
     # The exit of the worker.
 
+    @property
+    def close_timeout(self) -> float:
+        timeout: float = self.transport.close_timeout
+        return timeout
+
     def hurry(self) -> None:
         """Do not linger."""
         self.transport.hurry()
 
     def exit(self) -> None:
-        """Close, as the worker leaves no more time."""
+        """Close with 1012: the client may come back."""
         self.transport.close_at_exit(self._close)
 
     def _close(self) -> None:

@@ -18,6 +18,9 @@ from .reading import ERRORS, failed, is_message
 STUMBLES = "asyncio: Error occurred during shutdown"
 """What asyncio says of uvloop's transports that are closed twice."""
 
+FORCED = "gunicorn.error: Forcing close of"
+"""How gunicorn begins to tell of connections that are open once `graceful_timeout` has passed."""
+
 BAD_CODE = frame(CLOSE, b"\x03\xedbad")
 
 
@@ -77,7 +80,7 @@ def _accepts(plain: Outcome, behind: Outcome, play: Play) -> None:
 def _exits(plain: Outcome, behind: Outcome, play: Play) -> None:
     if not does(play, "server", "stop"):
         return
-    plain.logged = [line for line in plain.logged if not line.startswith(STUMBLES)]
+    plain.logged = [line for line in plain.logged if not line.startswith((STUMBLES, FORCED))]
     if behind.end is not None and behind.end[0] in CLEANLY:
         plain.end = behind.end
     if close_frame(behind) == 1012 and close_frame(plain) in {None, 1011}:
@@ -97,10 +100,11 @@ ENTRIES = (
     Difference(
         "exit",
         ("gunicorn",),
-        "once `graceful_timeout` has passed after SIGTERM, cancels its applications, and closes "
-        "with 1011 or without a Close frame, by chance; to the kernel it leaves what a client has "
-        "not read",
-        "closes with 1012 first, and waits for clients that read nothing `close_timeout` at most",
+        "at its exit leaves connections open until `graceful_timeout` has passed and the arbiter "
+        "kills it, or it cancels its applications, and closes with 1011 or without a Close frame, "
+        "by chance; to the kernel it leaves what a client has not read",
+        "closes with 1012 in time for that: `close_timeout` before its end, but not in the first "
+        "half of the time that is left; ends with RST what is there half a second before it",
         "a client should know that it may come back, and a frozen one must not hold memory",
         Play((*OPENING, app("listen"), server("stop"))),
         _exits,
