@@ -20,6 +20,7 @@ COMMANDS = {
     "uvicorn": f"uvicorn {APP} --port PORT --log-level trace",
     "hypercorn": f"hypercorn {APP} --bind 127.0.0.1:PORT --graceful-timeout 1",
     "daphne": f"daphne --port PORT {APP}",
+    "gunicorn": f"gunicorn {APP} --bind 127.0.0.1:PORT --worker-class asgi --graceful-timeout 2",
 }
 """How users start each server; uvicorn wraps `receive` and `send`, too, at this level."""
 
@@ -29,6 +30,16 @@ def test_everything_at_once(server: str) -> None:
     package = PACKAGES["everything"]
     command = run_by(package, *COMMANDS[server].split())
     with started(*command, BETWEEN="everything") as process:
+        works(process, process.port, package)
+    nothing_went_wrong(process)
+
+
+@pytest.mark.parametrize("name", ["ddtrace", "newrelic", "opentelemetry_instrument"])
+def test_before_a_fork(name: str) -> None:
+    """What has been patched in gunicorn's arbiter is there in its worker."""
+    package = PACKAGES[name]
+    command = run_by(package, *COMMANDS["gunicorn"].split())
+    with started(*command, BETWEEN=name, **package.environment) as process:
         works(process, process.port, package)
     nothing_went_wrong(process)
 
