@@ -32,6 +32,8 @@ HEADER = "header"
 class _Queue:
     """Stands before the queue, with the methods of asyncio's that gunicorn calls."""
 
+    __slots__ = ("_queue", "get")
+
     def __init__(self, queue: ReadAheadQueue) -> None:
         self._queue = queue
         self.get = queue.get
@@ -52,11 +54,13 @@ class GunicornAdapter(ReadingAdapter):
         reading: The coroutine of the task that reads.
     """
 
-    max_unread = RECEIVE_QUEUE_HIGH_WATER
+    __slots__ = ("_exit", "_http", "_protocol", "_reading")
+
     pongs_after_close = True
 
     def __init__(self, protocol: Any, http: Any, reading: Any) -> None:
         self.loop = http.worker.loop
+        self.max_unread = RECEIVE_QUEUE_HIGH_WATER
         self.max_size = protocol.max_message_size or None
         self.transport = protocol.transport
         self._exit = exit_of(http.worker)
