@@ -12,7 +12,7 @@ from gunicorn.asgi.websocket import WebSocketProtocol  # type: ignore[import-unt
 
 from asgi_keepalive import KeepaliveMiddleware, extension, get_keepalive, servers
 from asgi_keepalive.endpoint.kernel import reset_on_close
-from asgi_keepalive.servers.gunicorn import TOUCHED, WORKERS, attach
+from asgi_keepalive.servers.gunicorn import TOUCHED, WORKERS, attach, own
 
 from ..conftest import Reports, Serve
 from ..support.applications import accept
@@ -204,6 +204,21 @@ def test_wrapped_receive_sees_the_events(loop: str, reports: Reports) -> None:
         assert reports.get() == "websocket.connect"
         assert client.until_end()[-1] == (CLOSE, b"\x03\xf3keepalive ping timeout")
         freed(server, client, 0.1)
+
+
+@pytest.mark.parametrize("answer", ["accept", "close"])
+def test_answered_handshake_is_known(loop: str, reports: Reports, answer: str) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        protocol = send.__self__
+        before = own(protocol)
+        await send({"type": f"websocket.{answer}"})
+        after = own(protocol)
+        assert before is not None
+        assert after is not None
+        reports.put((before.is_accepted, after.is_accepted))
+
+    with running(Gunicorn(app, loop=loop)) as server, Client(server.port):
+        assert reports.get() == (False, True)
 
 
 class TestDeclines:

@@ -24,6 +24,7 @@ TOUCHED = {
         "_close_event",
         "_close_received",
         "_close_sent",
+        "_denied",
         "_deny",
         "_fragment_opcode",
         "_queue_space",
@@ -99,7 +100,8 @@ def own(protocol: Any) -> Own | None:
     if type(protocol) is not WebSocketProtocol:
         return None
     http = protocol.transport.get_protocol()
-    return Own(http.worker.loop, protocol.scope, protocol, protocol.accepted)
+    is_answered = protocol.accepted or protocol._denied
+    return Own(http.worker.loop, protocol.scope, protocol, is_answered)
 
 
 def _surroundings(protocol: Any) -> tuple[Any, Any]:
