@@ -206,6 +206,23 @@ def test_wrapped_receive_sees_the_events(loop: str, reports: Reports) -> None:
         freed(server, client, 0.1)
 
 
+def test_application_in_a_task_of_its_own_is_found_without_a_search(
+    loop: str, reports: Reports, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Thousands may connect at once, and a look at all tasks takes longer with each."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        reports.put(get_keepalive(scope).supported)
+
+    async def in_a_task(scope: Any, receive: Any, send: Any) -> None:
+        monkeypatch.delattr(asyncio, "all_tasks")
+        await asyncio.create_task(KeepaliveMiddleware(app)(scope, receive, send))
+        monkeypatch.undo()
+
+    with running(Gunicorn(in_a_task, loop=loop)) as server, Client(server.port):
+        assert reports.get() is True
+
+
 @pytest.mark.parametrize("answer", ["accept", "close"])
 def test_answered_handshake_is_known(loop: str, reports: Reports, answer: str) -> None:
     async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -250,12 +267,11 @@ class TestDeclines:
         with running(server), Client(server.port):
             assert reports.get() is None
 
-    @pytest.mark.parametrize("name", ["HEADER", "READ_FRAMES"])
+    @pytest.mark.parametrize("name", ["HEADER", "RUN"])
     def test_of_code(
         self, serve: Serve, reports: Reports, monkeypatch: pytest.MonkeyPatch, name: str
     ) -> None:
         monkeypatch.setattr(f"asgi_keepalive.servers.gunicorn.{name}", "other")
-        monkeypatch.setattr("asgi_keepalive.servers.gunicorn.RUN", "other")
 
         async def app(scope: Any, receive: Any, send: Any) -> None:
             reports.put(get_keepalive(scope).supported)

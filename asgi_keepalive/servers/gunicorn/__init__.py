@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import inspect
-from collections.abc import Iterator
+from types import FrameType
 from typing import Any
 
 from gunicorn.asgi.protocol import ASGIProtocol  # type: ignore[import-untyped]
@@ -39,7 +38,7 @@ TOUCHED = {
         "max_message_size",
         "transport",
     ),
-    ASGIProtocol: ("transport", "worker"),
+    ASGIProtocol: ("_task", "transport", "worker"),
 }
 """The undocumented attributes on which this package rests."""
 
@@ -47,7 +46,6 @@ WORKERS = ("_quick_shutdown", "_shutdown", "cfg", "loop", "notify", "tmp")
 """The attributes of a worker, which may be of a user's own class, on which this package rests."""
 
 RUN = WebSocketProtocol.run.__code__
-READ_FRAMES = WebSocketProtocol._read_frames.__code__
 READ_TASK = "read_task"
 """A local variable of `run`."""
 
@@ -108,12 +106,20 @@ def _surroundings(protocol: Any) -> tuple[Any, Any]:
     """Return the `ASGIProtocol`, and the coroutine of the task that reads, if they can be found."""
     # gunicorn keeps them in local variables, and calls the application from there.
     frame = inspect.currentframe()
-    while frame is not None:
-        if frame.f_code is RUN and frame.f_locals["self"] is protocol and frame.f_back is not None:
-            return frame.f_back.f_locals["self"], frame.f_locals[READ_TASK].get_coro()
+    while frame is not None and not _runs(frame, protocol):
         frame = frame.f_back
-    # Something runs the application in a task of its own.
+    if frame is not None and frame.f_back is not None:
+        return frame.f_back.f_locals["self"], frame.f_locals[READ_TASK].get_coro()
+    # Something runs the application in a task of its own, for which gunicorn's waits.
     http = protocol.transport.get_protocol()
-    coroutines: Iterator[Any] = (task.get_coro() for task in asyncio.all_tasks())
-    reading = (one for one in coroutines if getattr(one, "cr_code", None) is READ_FRAMES)
-    return http, next((one for one in reading if one.cr_frame.f_locals["self"] is protocol), None)
+    waits_in = http._task.get_coro()
+    while waits_in is not None:
+        frame = getattr(waits_in, "cr_frame", None)
+        if frame is not None and _runs(frame, protocol):
+            return http, frame.f_locals[READ_TASK].get_coro()
+        waits_in = getattr(waits_in, "cr_await", None)
+    return http, None
+
+
+def _runs(frame: FrameType, protocol: Any) -> bool:
+    return frame.f_code is RUN and frame.f_locals["self"] is protocol
