@@ -185,6 +185,16 @@ class TestUpload:
             served.server.run(may_end.set)
             assert reports.get() == ["http.request"] * 3 + ["http.disconnect"]
 
+    def test_for_a_host_that_is_not_served(self, serve: Serve2) -> None:
+        served = serve(echo, server_names=["localhost"], **SLOW)
+        with served.connect() as client:
+            other = client.open()
+            upload = client.request("POST", "/", authority="elsewhere")
+            upload.send_data(b"some")
+            assert upload.response()[":status"] == "404"
+            upload.send_data(b"more", end=True)
+            assert lives(client, other)
+
     def test_that_is_answered_before_its_end(self, serve: Serve2) -> None:
         async def app(scope: Any, receive: Any, send: Any) -> None:
             if scope["type"] != "http":

@@ -75,14 +75,21 @@ class HTTP2:
     def close(self) -> None:
         self.socket.close()
 
-    def request(self, method: str, path: str, *extra: tuple[str, str], end: bool = False) -> Stream:
+    def request(
+        self,
+        method: str,
+        path: str,
+        *extra: tuple[str, str],
+        authority: str = "localhost",
+        end: bool = False,
+    ) -> Stream:
         """Begin a stream."""
         stream = Stream(self, self.connection.get_next_available_stream_id())
         self.streams[stream.id] = stream
         headers = [
             (":method", method),
             (":scheme", self.scheme),
-            (":authority", "localhost"),
+            (":authority", authority),
             (":path", path),
             *extra,
         ]

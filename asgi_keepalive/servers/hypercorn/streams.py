@@ -225,7 +225,8 @@ class HTTP2Connection:
         stream = self._http.streams.get(stream_id)
         if type(stream) is not HTTPStream or not stream.config.max_app_queue_size:
             return None
-        owner: Any = getattr(stream.app_put, "__self__", None)
+        # Without its application it has no `app_put`: hypercorn has refused the request's host.
+        owner: Any = getattr(getattr(stream, "app_put", None), "__self__", None)
         if type(owner) is asyncio.Queue:
             owner = Upload(owner, self.window(stream_id))
             stream.app_put = owner.put
