@@ -8,7 +8,7 @@ Closes. Here messages are queued up to a bound instead; only then does reading p
 from __future__ import annotations
 
 import asyncio
-from collections.abc import MutableSequence
+from collections.abc import Callable, MutableSequence
 from typing import Any, Protocol
 
 from ..extension import Event
@@ -79,7 +79,7 @@ class ReadAheadQueue:
         # With their sizes. An empty deque takes 760 bytes, on every idle connection.
         self._newer: list[tuple[Event, int]] = []
         self._older: list[tuple[Event, int]] = []  # the oldest last
-        self._held_end: list[Event] | None = None
+        self._held_end: list[tuple[Callable[[Event], None], Event]] | None = None
         self._bytes = 0
         self._may_fill = True
         self._discards = False
@@ -136,7 +136,7 @@ class ReadAheadQueue:
         if event["type"] == "websocket.receive":
             self.put_message(event, size(event.get("bytes") or event.get("text") or b""))
         elif self._held_end is not None:
-            self._held_end.append(event)
+            self._held_end.append((self.put_nowait, event))
         elif self._last is None:
             if event["type"] == "websocket.disconnect":
                 self._discards = True  # no message can follow it
@@ -188,6 +188,13 @@ class ReadAheadQueue:
         while self._getters:
             self._wake()
 
+    def end_behind_held(self, last: Event) -> None:
+        """The connection is lost: `end`, but not before what has come and is still to be read."""
+        if self._held_end is None:
+            self.end(last)
+        else:
+            self._held_end.append((self.end, last))
+
     def _wake(self) -> None:
         """Wake the first that waits; as with asyncio's own, it is no longer among those then."""
         while self._getters:
@@ -215,6 +222,6 @@ class ReadAheadQueue:
 
     def release_end(self) -> None:
         """All messages have been put."""
-        events, self._held_end = self._held_end, None
-        for event in events or ():
-            self.put_nowait(event)
+        held, self._held_end = self._held_end, None
+        for tell, event in held or ():
+            tell(event)

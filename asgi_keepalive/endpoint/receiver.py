@@ -146,8 +146,8 @@ class Receiver(asyncio.Protocol):
             elif kind is Ping:
                 self._answer(event.payload)  # type: ignore[union-attr]
             elif isinstance(event, Close):
-                self._release()
                 adapter.peer_closed(event.code, event.reason)
+                self._release()  # a loss of the connection that is held comes too late
                 return
             elif isinstance(event, Failure):
                 self._release()

@@ -50,6 +50,32 @@ class TestOrder:
         assert [await events.get() for _ in range(3)] == [message("second"), PEERS, PEERS]
 
     @in_no_time
+    async def test_loss_of_the_connection_waits_while_it_is_held(self) -> None:
+        events = queue()
+        events.hold_end()
+        events.end_behind_held(LAST)
+        events.put_message(message("first"), 5)
+        events.release_end()
+        assert [await events.get() for _ in range(3)] == [message("first"), LAST, LAST]
+
+    @in_no_time
+    async def test_loss_of_the_connection_is_told_at_once_if_nothing_is_held(self) -> None:
+        events = queue()
+        [getter] = await getting(events, 1)
+        events.end_behind_held(LAST)
+        assert await getter == LAST
+
+    @in_no_time
+    async def test_end_is_told_before_a_loss_that_is_held(self) -> None:
+        events = queue()
+        events.hold_end()
+        events.end_behind_held(LAST)
+        events.put_nowait(LAST)
+        events.end(PEERS)
+        events.release_end()
+        assert [await events.get() for _ in range(2)] == [PEERS, PEERS]
+
+    @in_no_time
     async def test_release_without_hold_changes_nothing(self) -> None:
         events = queue()
         events.release_end()

@@ -13,18 +13,19 @@ import pytest
 from daphne.ws_protocol import WebSocketProtocol  # type: ignore[import-untyped]
 
 from asgi_keepalive import KeepaliveMiddleware, get_keepalive
+from asgi_keepalive.endpoint.kernel import reset_on_close
 from asgi_keepalive.extension import Server
 from asgi_keepalive.servers import find
 from asgi_keepalive.servers.advice import Advice
 from asgi_keepalive.servers.daphne import TOUCHED, TOUCHED_SERVER, attach
-from asgi_keepalive.servers.daphne.adapter import MAX_UNREAD
+from asgi_keepalive.servers.daphne.adapter import MAX_UNREAD, DaphneAdapter
 from asgi_keepalive.servers.daphne.transport import TOUCHED as TOUCHED_TCP
 
 from ..conftest import Reports, Serve
 from ..support.applications import accept
-from ..support.client import BINARY, TEXT, Client
+from ..support.client import BINARY, CLOSE, PONG, TEXT, Client, frame
 from ..support.daphne import connection_of, connection_to
-from ..support.server import running
+from ..support.server import running, wait_until
 from ..support.serving import serving
 from ..support.timeouts import FAILED, TIMEOUT
 
@@ -244,3 +245,43 @@ class TestReading:
             event, count = reports.get()
             assert event == FAILED
             assert MAX_UNREAD <= count < 2 * MAX_UNREAD
+
+    @pytest.mark.parametrize(
+        ("last", "code"),
+        [(b"", 1006), (frame(CLOSE, b"\x0f\xa0"), 4000)],
+        ids=["nothing", "close"],
+    )
+    def test_loss_that_comes_behind_unread_messages(
+        self,
+        serve: Serve,
+        reports: Reports,
+        monkeypatch: pytest.MonkeyPatch,
+        last: bytes,
+        code: int,
+    ) -> None:
+        received = asyncio.Event()
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await accept(receive, send)
+            reports.put("accepted")
+            await received.wait()
+            reports.put([(await receive()).get("text") for _ in range(20)])
+            reports.put([(await receive()).get("code") for _ in range(2)])
+
+        monkeypatch.setattr(DaphneAdapter, "max_unread", 4)
+        server = serve(app, ping_interval=20)
+        with Client(server.port).open() as client:
+            assert reports.get() == "accepted"
+            connection = connection_to(server)
+            client.socket.sendall(frame(TEXT, b"x") * 20 + last)
+            wait_until(lambda: connection.application_queue.is_full)
+            reset_on_close(client.socket)
+
+        def is_lost() -> bool:
+            connection.transport.write(frame(PONG))  # otherwise nobody would notice
+            return bool(connection.state == connection.STATE_CLOSED)
+
+        wait_until(lambda: server.run(is_lost))
+        server.run(received.set)
+        assert reports.get() == ["x"] * 20
+        assert reports.get() == [code, code]

@@ -89,6 +89,32 @@ class TestBusy:
             client.until(lambda: flooding.ended)
             wait_until(served.nothing_left)
 
+    @once
+    @pytest.mark.parametrize("loses", ["stream", "tcp"])
+    def test_loss_that_comes_behind_unread_messages(
+        self, serve: Serve2, reports: Reports, loses: str
+    ) -> None:
+        received = asyncio.Event()
+
+        async def behind(scope: Any, receive: Any, send: Any) -> None:
+            await accept(receive, send)
+            await received.wait()
+            reports.put([(await receive()).get("text") for _ in range(20)])
+            reports.put([(await receive()).get("code") for _ in range(2)])
+
+        served = serve(behind, ws_max_queue=4, **SLOW)
+        with served.connect() as client:
+            flooding = client.open()
+            flooding.send_data(frame(TEXT, b"x") * 20 + ANSWER)
+            if loses == "stream":
+                flooding.cancel()
+            else:
+                client.close()
+            wait_until(lambda: not served.connections[0].streams)
+            served.server.run(received.set)
+            assert reports.get() == ["x"] * 20
+            assert reports.get() == [4000, 4000]
+
 
 @once
 def test_stall_of_the_event_loop(serve: Serve2, reports: Reports) -> None:

@@ -38,7 +38,7 @@ class JoinedProtocol(WebSocketProtocol):  # type: ignore[misc]
 
     def onClose(self, wasClean: bool, code: int, reason: str) -> None:
         # daphne would tell the application only now.
-        self.adapter.end_reading(code, "")
+        self.adapter.queue.end_behind_held(disconnect(code))
         if self in self.server.connections:  # daphne forgets one that it has rejected
             super().onClose(wasClean, code, reason)
 

@@ -81,7 +81,7 @@ class HTTP2Adapter(StreamAdapter):
             self._frames.eof_received()
         else:  # hypercorn has forgotten it, as the peer has reset it, TCP has ended, or it is over
             self._frames.lost()
-            self._end_reading(1006)
+            self._reading_is_over()
             await self._handle(event)
 
     async def _refuse(self) -> None:
@@ -106,20 +106,24 @@ class HTTP2Adapter(StreamAdapter):
     # The end.
 
     def peer_failed(self, code: int, reason: str) -> None:
-        self._end_reading(1006)  # as no Close frame was received (RFC 6455 7.1.5)
+        self._reading_is_over()
         self.transport.close()
 
     def eof_received(self) -> None:
-        self._end_reading(1006)
+        self._reading_is_over()
 
     def end_writing(self) -> None:
         self._writable.set()
 
     def _end_reading(self, code: int, reason: str = "") -> None:
-        if code == 1006 and self._stream.state in ENDED_BY_APPLICATION:
-            code = 1000  # as hypercorn tells it
         self.queue.end(disconnect(code, reason))
 
+    def _reading_is_over(self) -> None:
+        """No Close frame will come (RFC 6455 7.1.5), unless it has, and is still to be read."""
+        # hypercorn tells it so.
+        code = 1000 if self._stream.state in ENDED_BY_APPLICATION else 1006
+        self.queue.end_behind_held(disconnect(code))
+
     def connection_lost(self, exc: Exception | None) -> None:
-        self._end_reading(1006)
+        self._reading_is_over()
         self._connection.remove(self._stream.stream_id)
