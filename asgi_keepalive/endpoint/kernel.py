@@ -7,6 +7,7 @@ import socket
 import struct
 import sys
 from array import array
+from typing import NamedTuple
 
 if sys.platform == "linux":
     import fcntl
@@ -66,20 +67,31 @@ def traffic(sock: socket.socket | None) -> tuple[int | None, float | None]:
     return unsent, quiet / 1000
 
 
-BYTES_RECEIVED = struct.Struct("=128x Q")
-"""The part that `bytes_received` reads, for Linux since 4.1."""
+class Transferred(NamedTuple):
+    """What has passed on a connection.
+
+    Attributes:
+        acknowledged: So many bytes have come to the peer, which its process need not have read.
+        received: So many have come from it, read or unread.
+    """
+
+    acknowledged: int
+    received: int
 
 
-def bytes_received(sock: socket.socket | None) -> int | None:
-    """Return how many bytes have come in all, read or unread; `None` where that is unknown."""
+TRANSFERRED = struct.Struct("=120x Q Q")
+"""The part that `transferred` reads, for Linux since 4.1."""
+
+
+def transferred(sock: socket.socket | None) -> Transferred | None:
+    """Return how many bytes have passed in all, `None` where that is unknown."""
     if sys.platform != "linux" or sock is None:
         return None
     try:
-        info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, BYTES_RECEIVED.size)
-        [received] = BYTES_RECEIVED.unpack(info)
+        info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, TRANSFERRED.size)
+        return Transferred(*TRANSFERRED.unpack(info))
     except (*GONE, struct.error):  # or it is not TCP, or this is an older Linux
         return None
-    return int(received)
 
 
 def duplicate(sock: socket.socket | None) -> socket.socket | None:

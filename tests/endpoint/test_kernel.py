@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from asgi_keepalive.endpoint.kernel import (
-    bytes_received,
     duplicate,
     reset_on_close,
     traffic,
+    transferred,
     unacknowledged,
     unread,
 )
@@ -106,18 +106,30 @@ class TestTraffic:
 
         with Older() as older:
             assert traffic(older) == (None, None)
-            assert bytes_received(older) is None
+            assert transferred(older) is None
 
 
-class TestBytesReceived:
+class TestTransferred:
+    """Since the handshake."""
+
     def test_counts_what_has_come_read_or_unread(self, pair: Pair) -> None:
         near, far = pair
-        assert bytes_received(near) == 0
         far.send(b"read")
         assert near.recv(4) == b"read"
         far.send(b"unread")
         assert select.select([near], [], [], 10)[0]
-        assert bytes_received(near) == len(b"readunread")
+        counted = transferred(near)
+        assert counted is not None
+        assert counted.received == len(b"readunread")
+
+    def test_counts_what_has_come_to_the_peer(self, pair: Pair) -> None:
+        near, _ = pair
+        before = transferred(near)
+        sent = fill(near)
+        after = transferred(near)
+        assert before is not None
+        assert after is not None
+        assert after.acknowledged - before.acknowledged == sent - unacknowledged(near) > 0
 
 
 class TestSocketsThatTellNothing:
@@ -126,7 +138,7 @@ class TestSocketsThatTellNothing:
         near.close()
         assert unacknowledged(near) == 0
         assert traffic(near) == (None, None)
-        assert bytes_received(near) is None
+        assert transferred(near) is None
         assert duplicate(near) is None
         reset_on_close(near)
 
@@ -145,7 +157,7 @@ class TestSocketsThatTellNothing:
             assert sock.fileno() == -1
             assert unacknowledged(sock) == 0
             assert traffic(sock) == (None, None)
-            assert bytes_received(sock) is None
+            assert transferred(sock) is None
             assert duplicate(sock) is None
             reset_on_close(sock)
 
@@ -156,7 +168,7 @@ class TestSocketsThatTellNothing:
         with near, far:
             assert unacknowledged(near) == 0
             assert traffic(near) == (None, None)
-            assert bytes_received(near) is None
+            assert transferred(near) is None
             reset_on_close(near)
 
     def test_file_that_is_no_socket_to_the_kernel(self) -> None:
@@ -177,12 +189,12 @@ class TestSocketsThatTellNothing:
         unlooked_at: Any = object()
         assert unacknowledged(unlooked_at) == unread(unlooked_at) == 0
         assert traffic(unlooked_at) == (None, None)
-        assert bytes_received(unlooked_at) is None
+        assert transferred(unlooked_at) is None
 
     def test_event_loop_that_has_no_socket_any_more(self) -> None:
         """Over TLS, uvloop's says so before it tells the protocol that the connection is lost."""
         assert unacknowledged(None) == unread(None) == 0
         assert traffic(None) == (None, None)
-        assert bytes_received(None) is None
+        assert transferred(None) is None
         assert duplicate(None) is None
         reset_on_close(None)

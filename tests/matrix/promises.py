@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from ..support.client import BINARY, CLOSE, PING, PONG, TEXT, Client, close_code, frame
 from .play import EARLY, LATE, Play, frames, wait_for
-from .servers import CLOSE_TIMEOUT, UNREAD
+from .servers import UNREAD
 
 DELAY = 0.05
 """How long a client takes for its Pong where the latency is asked for, in seconds."""
@@ -76,7 +76,7 @@ def frozen_freed(play: Play) -> str | None:
     with play.client(name, reads=False) as client:
         if not play.fills(client):
             return "nothing blocks"
-        until = play.opened(name) + play.row.latest + CLOSE_TIMEOUT + LATE
+        until = play.opened(name) + play.row.latest + play.row.close_timeout + LATE
         return freed(play, client, until)
 
 
@@ -159,7 +159,7 @@ def gives_up(play: Play) -> str | None:
         returned = play.told(name, "returned", time.monotonic() + LATE)
         if returned is None:
             return "the application could not give up"
-        return freed(play, client, returned + CLOSE_TIMEOUT + LATE)
+        return freed(play, client, returned + play.row.close_timeout + LATE)
 
 
 def latency(play: Play) -> str | None:
@@ -230,7 +230,7 @@ def pinged(clients: Sequence[Client], until: float) -> list[tuple[float, bytes]]
 
 def exits(play: Play) -> str | None:
     """Whether SIGTERM ends the server in bounded time; it is the last that is tried."""
-    within = play.row.grace + CLOSE_TIMEOUT + 1 + LATE
+    within = play.row.grace + play.row.close_timeout + 1 + LATE
     with (
         play.client("stream-unwatched/1", reads=False) as first,
         play.client("stream-unwatched/2", reads=False) as second,

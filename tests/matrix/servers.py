@@ -9,7 +9,6 @@ from typing import NamedTuple
 from ..support.client import Client
 from ..support.only_stream import OnlyStream
 
-CLOSE_TIMEOUT = 0.5
 UNREAD = 5
 """How many messages a busy application leaves unread; no server reads ahead by fewer than 10."""
 
@@ -35,6 +34,7 @@ class Row(NamedTuple):
         loops: Its event loops.
         interval, timeout: What its options, or those of the middleware, are set to, in seconds.
         coarse: By how much it may keep its own interval late, as it looks only now and then.
+        close_timeout: What that of the middleware is set to.
         grace: How long it leaves its connections alone after SIGTERM.
         client: Connects to it.
         before_pong: So many bytes of messages precede the Pong of a stalled server's client.
@@ -49,6 +49,7 @@ class Row(NamedTuple):
     interval: float = 0.2
     timeout: float = 0.5
     coarse: float = 0
+    close_timeout: float = 0.5
     grace: float = 0
     client: type[Client | OnlyStream] = Client
     before_pong: int = 1_000_000
@@ -78,7 +79,7 @@ class Row(NamedTuple):
         times = {
             "PING_INTERVAL": str(self.latest - self.timeout),
             "PING_TIMEOUT": str(self.timeout),
-            "CLOSE_TIMEOUT": str(CLOSE_TIMEOUT),
+            "CLOSE_TIMEOUT": str(self.close_timeout),
         }
         return {**times, "OWN": "1"} if self.own else times
 
@@ -93,6 +94,7 @@ HYPERCORN = Row(
 )
 HYPERCORN_HTTP_2 = HYPERCORN._replace(
     server="hypercorn, HTTP/2",
+    close_timeout=2,  # TCP has other streams, and takes so long at least
     client=OnlyStream,
     before_pong=40_000,  # a window has room for no more
 )

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from asgi_keepalive import KeepaliveMiddleware
+from asgi_keepalive.servers.hypercorn import life
 from asgi_keepalive.servers.hypercorn.streams import HTTP2Connection
 
 from ..support.applications import accept, echo
@@ -125,13 +126,17 @@ once = pytest.mark.parametrize("serve", ["asyncio-tls"], indirect=True)
 
 @pytest.fixture(params=["asyncio-tls", "uvloop-h2c"])
 def serve(
-    request: pytest.FixtureRequest, tls: ssl.SSLContext, tls_config: dict[str, str]
+    request: pytest.FixtureRequest,
+    tls: ssl.SSLContext,
+    tls_config: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Serve2]:
     """Serve an application; in the end nothing may have gone wrong."""
     loop, _, secure = request.param.partition("-")
     if loop == "uvloop":
         pytest.importorskip("uvloop")
     keys: tuple[Any, Any] = (tls, tls_config) if secure == "tls" else (None, {})
+    monkeypatch.setattr(life, "TIME_TO_ANSWER", CLOSE_TIMEOUT)
     all_served: list[Served] = []
     with ExitStack() as stack:
 

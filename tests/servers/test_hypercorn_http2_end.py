@@ -13,7 +13,7 @@ from ..support.applications import accept, echo, stream
 from ..support.client import CLOSE, TEXT, close_code, frame
 from ..support.server import wait_until
 from ..support.serving import APPLICATION_FAILED
-from ..support.timeouts import CLOSE_TIMEOUT, LATE
+from ..support.timeouts import CLOSE_TIMEOUT, INTERVAL, LATE, TIMEOUT
 from .http2 import ANSWER, SLOW, Serve2, by_path, everywhere, lives, once, serve
 
 __all__ = ["serve"]
@@ -132,6 +132,31 @@ class TestGivenUp:
             client.flush()
             client.open()
             served.freed(client, 0.2 + CLOSE_TIMEOUT)
+
+
+@once
+class TestSlowLink:
+    """The HTTP/2 PING waits behind megabytes; TCP is acknowledged, and nothing else is sent."""
+
+    def test_keeps_its_tcp(self, serve: Serve2) -> None:
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            if scope["type"] != "http":
+                await echo(scope, receive, send)
+                return
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            for _ in range(128):
+                part = {"type": "http.response.body", "body": bytes(65_536), "more_body": True}
+                await send(part)
+            await send({"type": "http.response.body"})
+
+        served = serve(app)
+        with served.connect(receive_buffer=65_536, window=2**30) as client:
+            client.connection.increment_flow_control_window(2**30)
+            download = client.request("GET", "/", end=True)
+            client.open()
+            client.read_slowly(INTERVAL + TIMEOUT + CLOSE_TIMEOUT + 1.3)
+            client.until(lambda: download.ended)
+            assert lives(client, client.open())
 
 
 class TestExit:

@@ -13,7 +13,8 @@ from hypercorn.protocol.events import Body
 
 from asgi_keepalive.servers.hypercorn import TOUCHED_BY_HTTP_2, attach
 from asgi_keepalive.servers.hypercorn.http2 import HTTP2Adapter
-from asgi_keepalive.servers.hypercorn.stream_transport import Asked, StreamTransport
+from asgi_keepalive.servers.hypercorn.life import Asked
+from asgi_keepalive.servers.hypercorn.stream_transport import StreamTransport
 from asgi_keepalive.servers.hypercorn.streams import HTTP2Connection
 from asgi_keepalive.servers.hypercorn.windows import Upload, Window
 
@@ -36,7 +37,7 @@ class TestTransport:
         """Stands for what the streams share."""
         connection = mock.Mock()
         connection.size.return_value = 0
-        connection.ask_for_life.return_value = Asked(7, 0)
+        connection.life.ask.return_value = Asked(7, 0)
         connection.window.side_effect = lambda stream_id: Window(connection.give_back)
         connection.loop.call_soon.side_effect = lambda function: function()
         return connection
@@ -59,7 +60,7 @@ class TestTransport:
         transport.close()
         assert transport.is_closing()
         connection.end_stream.assert_called_once_with(1)
-        connection.ask_for_life.assert_called_once_with()
+        connection.life.ask.assert_called_once_with()
 
     def test_abort_asks_whether_the_peer_is_dead(
         self, connection: mock.Mock, transport: StreamTransport
@@ -68,7 +69,7 @@ class TestTransport:
         transport.abort()
         transport.abort()
         connection.reset_stream.assert_called_once_with(1)
-        connection.abort_if_dead.assert_called_once_with(Asked(7, 0))
+        connection.life.abort_if_dead.assert_called_once_with(Asked(7, 0))
         transport.get_protocol().connection_lost.assert_called_once_with(None)
 
     def test_abort_of_one_that_is_open(
@@ -76,7 +77,7 @@ class TestTransport:
     ) -> None:
         transport.abort()
         connection.reset_stream.assert_called_once_with(1)
-        connection.abort_if_dead.assert_not_called()
+        connection.life.abort_if_dead.assert_not_called()
 
     def test_without_a_response_it_is_reset(
         self, connection: mock.Mock, transport: StreamTransport
@@ -134,29 +135,6 @@ class TestConnection:
         connection = HTTP2Connection(http, tcp)
         connection.spawn = lambda coroutine: coroutine.close()  # type: ignore[method-assign]
         return connection
-
-    def test_one_ping_at_a_time(self, connection: HTTP2Connection, http: mock.Mock) -> None:
-        connection.ask_for_life()
-        connection.ask_for_life()
-        assert http.connection.ping.call_count == 1
-        connection._received = 17
-        connection.ask_for_life()
-        assert http.connection.ping.call_count == 2
-
-    @pytest.mark.parametrize("answers", [False, True])
-    def test_peer_has_time_to_answer(
-        self, connection: HTTP2Connection, loop: mock.Mock, answers: bool
-    ) -> None:
-        abort: Any = connection._transport._transport.abort
-        connection.abort_if_dead(connection.ask_for_life())
-        [(delay, *call)] = [timer.args for timer in loop.call_later.mock_calls]
-        assert delay == 0.5
-        assert not abort.called
-        loop.time.return_value += delay
-        if answers:
-            connection._received = 17
-        call[0](*call[1:])
-        assert abort.called is not answers
 
     def test_stream_of_which_nothing_is_buffered(self, connection: HTTP2Connection) -> None:
         assert connection.size(1) is None

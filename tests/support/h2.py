@@ -119,6 +119,18 @@ class HTTP2:
             data = self.socket.recv(65536)
         except ConnectionError:
             data = b""
+        self._take(data)
+
+    def read_slowly(self, seconds: float) -> None:
+        """Read for so long, half a megabyte in a second; answer none of it before the end."""
+        data = b""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            data += self.socket.recv(16_384)
+            time.sleep(0.03)
+        self._take(data)
+
+    def _take(self, data: bytes) -> None:
         self.is_over = not data
         for event in self.connection.receive_data(data) if data else []:
             stream = self.streams.get(getattr(event, "stream_id", None) or 0)

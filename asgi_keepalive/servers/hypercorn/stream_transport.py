@@ -8,30 +8,20 @@ To the endpoint it is one of asyncio's that knows no half-close, as those of TLS
 from __future__ import annotations
 
 import asyncio
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 from ...endpoint.closing import BoundedTransport
+from .life import Asked, Life
 from .windows import Window
 
 HIGH, LOW = 32 * 1024, 16 * 1024
 """Bytes in the buffer from which on `send` waits, and at which it goes on: hypercorn's numbers."""
 
 
-class Asked(NamedTuple):
-    """The peer was asked for a sign of life.
-
-    Attributes:
-        received: How many bytes had come until then.
-        at: When, by the event loop's clock.
-    """
-
-    received: int
-    at: float
-
-
 class Shared(Protocol):
     """The connection, as its streams need it."""
 
+    life: Life
     loop: asyncio.AbstractEventLoop
 
     def has_responded(self, stream_id: int) -> bool: ...
@@ -40,8 +30,6 @@ class Shared(Protocol):
     def end_stream(self, stream_id: int) -> None: ...
     def reset_stream(self, stream_id: int) -> None: ...
     def window(self, stream_id: int) -> Window: ...
-    def ask_for_life(self) -> Asked: ...
-    def abort_if_dead(self, asked: Asked) -> None: ...
 
 
 class StreamTransport(asyncio.Transport):
@@ -109,7 +97,7 @@ class StreamTransport(asyncio.Transport):
         if self._asked is not None or self._is_lost:
             return
         if self._connection.has_responded(self._stream_id):
-            self._asked = self._connection.ask_for_life()
+            self._asked = self._connection.life.ask()
             self._connection.end_stream(self._stream_id)
         else:
             self.abort()
@@ -122,7 +110,7 @@ class StreamTransport(asyncio.Transport):
         if not self._is_lost:
             self._connection.reset_stream(self._stream_id)
             if self._asked is not None:
-                self._connection.abort_if_dead(self._asked)
+                self._connection.life.abort_if_dead(self._asked)
             self.lost()
 
     # The connection tells of these.

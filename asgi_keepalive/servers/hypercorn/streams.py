@@ -23,14 +23,11 @@ from hypercorn.protocol.http_stream import HTTPStream
 from priority.priority import DeadlockError
 
 from ...endpoint.closing import BoundedTransport
-from ...endpoint.kernel import bytes_received
 from ...endpoint.receiver import TURN
-from .stream_transport import Asked, StreamTransport
+from .life import Life
+from .stream_transport import StreamTransport
 from .tcp import detach
 from .windows import Upload, Window
-
-TIME_TO_ANSWER = 0.5
-"""A living peer answers an HTTP/2 PING within so many seconds, however short `close_timeout` is."""
 
 
 class _Over:
@@ -71,6 +68,7 @@ class HTTP2Connection:
         tcp: The `TCPServer`.
 
     Attributes:
+        life: Whether the peer lives.
         loop: The event loop.
         turn_ends: When what has come in one read has taken long enough, and others have their turn.
     """
@@ -78,10 +76,7 @@ class HTTP2Connection:
     def __init__(self, http: Any, tcp: Any) -> None:
         self.loop: asyncio.AbstractEventLoop = tcp.loop
         self.turn_ends = 0.0
-        self._asked_at = -1
         self._http = http
-        self._received = 0
-        self._socket = tcp.writer.get_extra_info("socket")
         self._tasks: set[asyncio.Task[None]] = set()
         self._tcp = tcp
         self._transports: dict[int, StreamTransport] = {}
@@ -92,6 +87,8 @@ class HTTP2Connection:
         transport = tcp.writer.transport
         detach(transport)
         self._transport = BoundedTransport(transport, tcp.loop, _nothing, _nothing)
+        sock = tcp.writer.get_extra_info("socket")
+        self.life = Life(tcp.loop, self._transport, sock, self._ping)
         transport.set_protocol(_TellingOfLoss(transport.get_protocol(), self._transport.lost))
         http.connection.acknowledge_received_data = self._acknowledge_received_data
         http.handle = self._count_and_handle
@@ -163,28 +160,10 @@ class HTTP2Connection:
 
         return Window(give_back)
 
-    def ask_for_life(self) -> Asked:
-        """Let the peer send something, if it lives."""
-        received = self._all_received()
-        if received > self._asked_at:  # otherwise the last PING is still unanswered
-            self._asked_at = received
-            with contextlib.suppress(ProtocolError):
-                self._http.connection.ping(bytes(8))
-                self.spawn(self._flush())
-        return Asked(received, self.loop.time())
-
-    def abort_if_dead(self, asked: Asked) -> None:
-        """Abort TCP if nothing has come since; a living peer loses one stream only."""
-        left = asked.at + TIME_TO_ANSWER - self.loop.time()
-        if left > 0:
-            self.loop.call_later(left, self.abort_if_dead, asked, context=Context())
-        elif self._all_received() <= asked.received:
-            self._transport.abort()
-
-    def _all_received(self) -> int:
-        """Return how many bytes have come, also unread ones where the kernel tells of them."""
-        received = bytes_received(self._socket)
-        return self._received if received is None else received
+    def _ping(self) -> None:
+        with contextlib.suppress(ProtocolError):
+            self._http.connection.ping(bytes(8))
+            self.spawn(self._flush())
 
     def _wake(self, stream_id: int) -> None:
         self._http.priority.unblock(stream_id)
@@ -205,7 +184,7 @@ class HTTP2Connection:
 
     async def _count_and_handle(self, event: Any) -> None:
         if isinstance(event, RawData):
-            self._received += len(event.data)
+            self.life.received += len(event.data)
             self.turn_ends = time.monotonic() + TURN
         await self._handle(event)
 
