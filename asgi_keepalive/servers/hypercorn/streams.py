@@ -1,8 +1,9 @@
 """An HTTP/2 connection of hypercorn's, as its streams share it.
 
 hypercorn reads in one task, which handles each event of each stream before the next, and sends in
-another, which takes what the streams' buffers hold as the windows allow. Nothing here waits in the
-first, and nothing is written past the second.
+another, which takes what the streams' buffers hold as the windows allow. Nothing is written past
+the second. In the first nothing here waits for an application or for a window. It waits, as
+hypercorn's own answers do, until TCP takes a refusal, and it lets others have their turn.
 """
 
 from __future__ import annotations
@@ -61,7 +62,7 @@ class _TellingOfLoss:
 
 
 class HTTP2Connection:
-    """What the streams of one connection share.
+    """Stands between an HTTP/2 connection of hypercorn's and the transports of its streams.
 
     Args:
         http: The `H2Protocol`.
