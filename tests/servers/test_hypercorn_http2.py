@@ -151,6 +151,28 @@ class TestBlocked:
             slow.cancel()
             wait_until(served.nothing_left)
 
+    @once
+    def test_two_senders_of_which_one_gives_up(self, serve: Serve2, reports: Reports) -> None:
+        async def streaming(scope: Any, receive: Any, send: Any) -> None:
+            await accept(receive, send)
+            event = {"type": "websocket.send", "bytes": bytes(100_000)}
+            blocked = [asyncio.create_task(send(event)) for _ in range(2)]
+            await asyncio.wait(blocked, timeout=0.1)
+            blocked[0].cancel()
+            reports.put((await asyncio.wait(blocked, timeout=0.1))[0] == {blocked[0]})
+            reports.put(await blocked[1])
+
+        served = serve(streaming, **SLOW)
+        with served.connect() as client:
+            slow = client.connect()
+            slow.reads = False
+            client.for_at_most(lambda: len(slow.buffer) > 60_000, 10)
+            assert reports.get() is True
+            client.connection.increment_flow_control_window(2**20, slow.id)
+            client.flush()
+            client.until(lambda: len(slow.buffer) > 2 * 100_000)
+            assert reports.get() is None
+
     @everywhere
     def test_by_tcp(self, serve: Serve2, reports: Reports) -> None:
         async def streaming(scope: Any, receive: Any, send: Any) -> None:

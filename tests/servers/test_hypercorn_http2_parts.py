@@ -12,6 +12,7 @@ from h2.connection import H2Connection
 from hypercorn.protocol.events import Body
 
 from asgi_keepalive.servers.hypercorn import TOUCHED_BY_HTTP_2, attach
+from asgi_keepalive.servers.hypercorn.http1 import HTTP1Adapter
 from asgi_keepalive.servers.hypercorn.http2 import HTTP2Adapter
 from asgi_keepalive.servers.hypercorn.life import Asked
 from asgi_keepalive.servers.hypercorn.stream_transport import StreamTransport
@@ -29,6 +30,12 @@ from .http2 import Serve2, serve
 from .test_commands import HYPERCORN, TIMED_OUT
 
 __all__ = ["serve"]
+
+
+@pytest.mark.parametrize("cls", [HTTP1Adapter, HTTP2Adapter, StreamTransport])
+def test_connection_takes_no_dictionary(cls: type) -> None:
+    """On every idle one it would take hundreds of bytes."""
+    assert not hasattr(object.__new__(cls), "__dict__")
 
 
 class TestTransport:

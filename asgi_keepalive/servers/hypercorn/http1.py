@@ -26,6 +26,8 @@ class HTTP1Adapter(StreamAdapter):
         tcp: The `TCPServer`.
     """
 
+    __slots__ = ("_close_tcp", "_reader", "_tcp", "_writing_paused")
+
     def __init__(self, stream: Any, tcp: Any) -> None:
         super().__init__(stream)
         self.loop = tcp.loop

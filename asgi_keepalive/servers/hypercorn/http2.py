@@ -28,6 +28,17 @@ class HTTP2Adapter(StreamAdapter):
         connection: What it shares with the other streams.
     """
 
+    __slots__ = (
+        "_connection",
+        "_frames",
+        "_handle",
+        "_has_responded",
+        "_heard_at",
+        "_room",
+        "_send",
+        "_writing_paused",
+    )
+
     def __init__(self, stream: Any, connection: HTTP2Connection) -> None:
         super().__init__(stream)
         self.loop = connection.loop
@@ -35,8 +46,8 @@ class HTTP2Adapter(StreamAdapter):
         self._connection = connection
         self._has_responded = connection.has_responded(stream.stream_id)
         self._heard_at = time.monotonic()
-        self._writable = asyncio.Event()
-        self._writable.set()
+        self._room: asyncio.Future[None] | None = None  # for which `send` waits
+        self._writing_paused = False
         self._handle = stream.handle
         self._send = stream.send
         stream.handle = self._handle_event
@@ -63,10 +74,19 @@ class HTTP2Adapter(StreamAdapter):
         return 0, time.monotonic() - self._heard_at
 
     def pause_writing(self) -> None:
-        self._writable.clear()
+        self._writing_paused = True
 
     def resume_writing(self) -> None:
-        self._writable.set()
+        self._writing_paused = False
+        room, self._room = self._room, None
+        if room is not None:
+            room.set_result(None)
+
+    async def _until_room(self) -> None:
+        if self._writing_paused:
+            if self._room is None:
+                self._room = self.loop.create_future()
+            await asyncio.shield(self._room)  # if one call is cancelled the others still wait
 
     async def _handle_event(self, event: Any) -> None:
         """Take an event of the stream; hypercorn reads on when this has returned."""
@@ -98,7 +118,7 @@ class HTTP2Adapter(StreamAdapter):
         elif isinstance(event, (Body, Data)):
             self.transport.write(event.data)
             if self.is_open() or isinstance(event, Body):  # a Close frame does not wait
-                await self._writable.wait()
+                await self._until_room()
         else:  # the end; the peer's Close frame may still come
             self.transport.abort_after(self.transport.close_timeout)
             self._frames.end()
@@ -113,7 +133,7 @@ class HTTP2Adapter(StreamAdapter):
         self._reading_is_over()
 
     def end_writing(self) -> None:
-        self._writable.set()
+        self.resume_writing()
 
     def _end_reading(self, code: int, reason: str = "") -> None:
         self.queue.end(disconnect(code, reason))

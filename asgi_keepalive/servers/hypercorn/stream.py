@@ -34,6 +34,8 @@ class StreamAdapter(ReadingAdapter):
         stream: The `WSStream`.
     """
 
+    __slots__ = ("_send_by_wsproto", "_stream")
+
     def __init__(self, stream: Any) -> None:
         self.max_size = stream.config.websocket_max_message_size
         self.max_unread = stream.config.max_app_queue_size or inf

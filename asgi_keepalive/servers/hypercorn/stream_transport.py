@@ -35,10 +35,28 @@ class Shared(Protocol):
 class StreamTransport(asyncio.Transport):
     """The transport of one stream.
 
+    Args:
+        connection: It has the stream's buffer and window.
+        stream_id: Of the stream.
+
     Attributes:
         bounded: Stands before this one.
         window: Is withheld while reading is paused.
     """
+
+    __slots__ = (
+        "_asked",
+        "_connection",
+        "_eof_is_due",
+        "_is_closing",
+        "_is_lost",
+        "_peer_has_ended",
+        "_protocol",
+        "_stream_id",
+        "_writing_paused",
+        "bounded",
+        "window",
+    )
 
     bounded: BoundedTransport
 
