@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import time
 from typing import Any
 
 import pytest
+from hypercorn.asyncio.worker_context import AsyncioSingleTask
 
 from ..conftest import Reports
 from ..support.applications import accept, echo, stream
@@ -186,3 +188,22 @@ class TestExit:
             client.until(lambda: client.is_over)
             served.server.thread.join(0.5 + CLOSE_TIMEOUT + LATE)
             assert not served.server.thread.is_alive()
+
+
+@once
+def test_stream_that_ends_when_hypercorn_can_begin_no_task_any_more(
+    serve: Serve2, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It exits, and has cancelled them all."""
+
+    async def over(*args: Any) -> None:
+        raise RuntimeError("the group of tasks is over")
+
+    served = serve(by_path(), **SLOW)
+    with served.connect() as client:
+        ended = client.open()
+        monkeypatch.setattr(AsyncioSingleTask, "restart", over)
+        ended.send_data(ANSWER, end=True)
+        ended.until_over()
+        wait_until(lambda: not served.connections[0].streams)
+        served.server.run(gc.collect)

@@ -141,7 +141,8 @@ def own(owner: Any) -> Own | None:
     stream: Any = owner
     return Own(
         loop=stream.send.__self__.send.__self__.loop,
-        scope=stream.scope,
+        # All streams of an HTTP/2 connection have one value for their client.
+        scope={name: value for name, value in stream.scope.items() if name != "client"},
         receive=stream.app_put.__self__,
         is_accepted=stream.state is not ASGIWebsocketState.HANDSHAKE,
     )

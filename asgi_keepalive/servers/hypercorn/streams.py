@@ -176,7 +176,8 @@ class HTTP2Connection:
             await buffer.close()
             await self._http._window_updated(stream_id)  # the task that sends removes it
         if not self._http.closed and not self._transport.is_closing():
-            await self._http.stream_send(StreamClosed(stream_id))
+            with contextlib.suppress(RuntimeError):  # hypercorn exits: its group of tasks is over
+                await self._http.stream_send(StreamClosed(stream_id))
 
     async def _flush(self) -> None:
         await self._http._flush()
