@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -196,8 +197,11 @@ def test_stream_that_ends_when_hypercorn_can_begin_no_task_any_more(
 ) -> None:
     """It exits, and has cancelled them all."""
 
-    async def over(*args: Any) -> None:
+    async def over(single: Any, group: Any, action: Callable[[], Any]) -> None:
+        begun.append(action())
         raise RuntimeError("the group of tasks is over")
+
+    begun: list[Any] = []
 
     served = serve(by_path(), **SLOW)
     with served.connect() as client:
@@ -206,4 +210,5 @@ def test_stream_that_ends_when_hypercorn_can_begin_no_task_any_more(
         ended.send_data(ANSWER, end=True)
         ended.until_over()
         wait_until(lambda: not served.connections[0].streams)
+        begun.clear()  # and nothing warns of it
         served.server.run(gc.collect)

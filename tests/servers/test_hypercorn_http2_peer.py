@@ -9,6 +9,7 @@ from unittest import mock
 import pytest
 
 from asgi_keepalive.extension import Disconnected
+from asgi_keepalive.servers.hypercorn.stream_transport import HIGH
 
 from ..conftest import Reports
 from ..support.applications import accept, echo, stream
@@ -56,6 +57,8 @@ class TestPeer:
             left = client.open("/streaming")
             left.reads = False
             client.until(lambda: len(left.buffer) > 60_000)
+            buffers = served.connections[0].stream_buffers
+            wait_until(lambda: len(buffers[left.id].buffer) >= HIGH)
             if leaves == "ends":
                 left.end()
             else:

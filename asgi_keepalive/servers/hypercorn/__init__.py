@@ -56,7 +56,7 @@ TOUCHED_BY_HTTP_2: Touched = {
         "stream_send",
         "streams",
     ),
-    TCPServer: TCP,
+    TCPServer: (*TCP, "_idle_timeout"),
     StreamReader: (),
     StreamWriter: ("_transport",),
     StreamBuffer: ("buffer", "close", "set_complete"),

@@ -84,6 +84,8 @@ class HTTP2Connection:
         self._acknowledge = http.connection.acknowledge_received_data
         self._close_tcp = tcp._close
         self._handle = http.handle
+        self._idle: Coroutine[Any, Any, None] | None = None
+        self._idle_timeout = tcp._idle_timeout
         self._send_data = http._send_data
         transport = tcp.writer.transport
         detach(transport)
@@ -96,6 +98,7 @@ class HTTP2Connection:
         http._send_data = self._send_data_and_tell
         http.streams = _Streams(http.streams)
         tcp._close = self._close
+        tcp._idle_timeout = self._time_idleness
         tcp.writer._transport = self._transport  # it has no other way to be given one
 
     def add(self, stream_id: int) -> StreamTransport:
@@ -176,13 +179,21 @@ class HTTP2Connection:
             await buffer.close()
             await self._http._window_updated(stream_id)  # the task that sends removes it
         if not self._http.closed and not self._transport.is_closing():
-            with contextlib.suppress(RuntimeError):  # hypercorn exits: its group of tasks is over
+            try:
                 await self._http.stream_send(StreamClosed(stream_id))
+            except RuntimeError:  # hypercorn exits: its group of tasks is over
+                assert self._idle is not None  # of which it could not make a task
+                self._idle.close()  # or Python would warn of it
 
     async def _flush(self) -> None:
         await self._http._flush()
 
     # hypercorn calls these.
+
+    def _time_idleness(self) -> Coroutine[Any, Any, None]:
+        """Return what hypercorn makes a task of, when its last stream is over."""
+        self._idle = self._idle_timeout()
+        return self._idle
 
     async def _count_and_handle(self, event: Any) -> None:
         if isinstance(event, RawData):
