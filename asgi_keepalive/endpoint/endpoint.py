@@ -87,11 +87,12 @@ class Endpoint:
         self._transport = BoundedTransport(
             transport, adapter.loop, self.closing, adapter.end_writing
         )
+        # It is the transport's own until that closes; another would take 64 bytes.
+        self.transport_is_closing: Callable[[], bool] = self._transport.is_closing
         adapter.use_transport(self._transport)
         if isinstance(adapter, ReadingAdapter):
             self._receiver = receive(adapter, transport, self)
             self._receiver.begin()  # if the application has accepted before
-        self.transport_is_closing: Callable[[], bool] = transport.is_closing
 
     # The middleware calls these.
 
