@@ -20,6 +20,7 @@ from ...endpoint.endpoint import Endpoint, Functions
 from ...endpoint.queue import is_known
 from ...extension import Receive, Send, Server
 from ..between import Own
+from ..inside import has
 from ..origins import is_method_of
 from .adapter import DaphneAdapter
 from .transport import TOUCHED as TOUCHED_TCP
@@ -66,17 +67,17 @@ def attach(protocol: Any, receive: Receive, send: Send) -> Server | None:
         send: Where the application's own events go.
 
     Returns:
-        The server's side, or `None` if this is not a connection of daphne's, its inside is not
+        The server's side, or `None` if this is not a connection of daphne's, or its inside is not
         what is expected.
     """
-    if type(protocol) is not WebSocketProtocol or not _has(protocol, TOUCHED):
+    if type(protocol) is not WebSocketProtocol or not has(protocol, TOUCHED):
         return None
-    if not _has(protocol.server, TOUCHED_SERVER):
+    if not has(protocol.server, TOUCHED_SERVER):
         return None
     if not set(WebSocketProtocol.processData.__code__.co_names) >= TOUCHED_PARSER:
         return None
     tcp = tcp_of(protocol.transport)
-    if not isinstance(tcp, Connection) or not _has(tcp, TOUCHED_TCP):
+    if not isinstance(tcp, Connection) or not has(tcp, TOUCHED_TCP):
         return None
     task = protocol.server.connections.get(protocol, {}).get("application_instance")
     queue = protocol.application_queue
@@ -110,7 +111,3 @@ def own(protocol: Any) -> Own | None:
     scope = {"headers": protocol.clean_headers, "client": protocol.client_addr}
     is_accepted = protocol.state != protocol.STATE_CONNECTING
     return Own(task.get_loop(), scope, protocol.application_queue, is_accepted)
-
-
-def _has(owner: Any, names: tuple[str, ...]) -> bool:
-    return all(hasattr(owner, name) for name in names)

@@ -14,6 +14,7 @@ from ...endpoint.endpoint import Endpoint, Functions
 from ...endpoint.transports import missing_methods
 from ...extension import Receive, Send, Server
 from ..between import Own
+from ..inside import are_known, has
 from ..origins import is_method_of
 from .adapter import HEADER, READ_FRAME, GunicornAdapter
 
@@ -67,10 +68,7 @@ def attach(protocol: Any, receive: Receive, send: Send) -> Server | None:
     http, reading = _surroundings(protocol)
     if reading is None:
         return None
-    for part, (cls, names) in zip((protocol, http), TOUCHED.items(), strict=True):
-        if type(part) is not cls or not all(hasattr(part, name) for name in names):
-            return None
-    if not all(hasattr(http.worker, name) for name in WORKERS):
+    if not are_known((protocol, http), TOUCHED) or not has(http.worker, WORKERS):
         return None
     if HEADER not in READ_FRAME.co_varnames:
         return None

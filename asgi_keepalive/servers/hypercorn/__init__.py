@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 from asyncio import StreamReader, StreamWriter
-from collections.abc import Iterable
 from typing import Any
 
 from h2.connection import H2Connection
@@ -20,13 +19,12 @@ from ...endpoint.queue import is_known
 from ...endpoint.transports import missing_methods
 from ...extension import Receive, Send, Server
 from ..between import Own
+from ..inside import Touched, are_known
 from ..origins import is_method_of
 from .http1 import HTTP1Adapter
 from .http2 import HTTP2Adapter
 from .stream import StreamAdapter
 from .streams import joined
-
-Touched = dict[type, tuple[str, ...]]
 
 TCP = ("_close", "config", "loop", "reader", "writer")
 STREAM = ("_send_wsproto_event", "app_put", "app_send", "closed", "config", "send", "state")
@@ -106,7 +104,7 @@ def attach(stream: Any, receive: Receive, send: Send) -> Server | str | None:
     is_multiplexed = type(http) is H2Protocol
     if is_multiplexed:
         parts += _parts_of_http_2(stream, http)
-    if not _are_known(parts, TOUCHED_BY_HTTP_2 if is_multiplexed else TOUCHED):
+    if not are_known(parts, TOUCHED_BY_HTTP_2 if is_multiplexed else TOUCHED):
         return None
     if "connection" not in WSStream._accept.__code__.co_names:  # there is none before
         return None
@@ -152,11 +150,3 @@ def _parts_of_http_2(stream: Any, http: Any) -> list[Any]:
     buffer = getattr(http, "stream_buffers", {}).get(getattr(stream, "stream_id", None))
     buffer = buffer or StreamBuffer(EventWrapper)  # the peer may have reset the stream
     return [buffer, getattr(http, "has_data", None), getattr(http, "connection", None)]
-
-
-def _are_known(parts: Iterable[Any], touched: Touched) -> bool:
-    """Whether these are exactly what is expected."""
-    return all(
-        type(part) is cls and all(hasattr(part, name) for name in names)
-        for part, (cls, names) in zip(parts, touched.items(), strict=True)
-    )
