@@ -108,7 +108,7 @@ class TestOnRealServers:
             verdict: Verdict = reports.get()
         assert verdict.reason == "frozen"
         assert verdict.unsent is not None
-        assert verdict.unsent > 65536
+        assert verdict.unsent > 16384
 
     def test_frozen_while_nothing_more_is_sent(self, serve: Serve, reports: Reports) -> None:
         """All has left the server, but not the machine."""

@@ -17,6 +17,7 @@ from .closing import BoundedTransport
 from .frames import close_frame
 from .inflate import Inflater
 from .queue import ReadAheadQueue
+from .transports import bound_unsent
 
 
 def disconnect(code: int, reason: str = "") -> Event:
@@ -56,6 +57,10 @@ class Adapter(ABC):
         Each is `None` where that is unknown. What the transport buffers itself is not among them.
         """
         return kernel.traffic(self.transport.get_extra_info("socket"))
+
+    def bound_unsent(self) -> None:
+        """Let the transport, and the kernel, take little ahead of what they can send."""
+        bound_unsent(self.transport)
 
     def write_close(self, code: int, reason: str) -> None:
         """Write a Close frame (RFC 6455 5.5.1)."""

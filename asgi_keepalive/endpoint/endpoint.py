@@ -109,6 +109,7 @@ class Endpoint:
         if self._is_closing:
             on_closing()
         else:
+            self._adapter.bound_unsent()
             self._on_pong, self._on_closing = on_pong, on_closing
 
     def ping(self, payload: bytes) -> None:

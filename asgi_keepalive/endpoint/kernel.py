@@ -94,6 +94,22 @@ def transferred(sock: socket.socket | None) -> Transferred | None:
         return None
 
 
+NOTSENT_LOWAT = {"linux": 25, "darwin": 0x201}
+"""The number of `TCP_NOTSENT_LOWAT`, by the platform; Python does not name it on each."""
+
+UNSENT = 32 * 1024
+"""So many bytes may wait in the kernel before it takes no more; see `docs/performance.md`."""
+
+
+def bound_unsent(sock: socket.socket | None) -> None:
+    """Let the kernel take little ahead of what it can send, where it knows how to."""
+    option = NOTSENT_LOWAT.get(sys.platform)
+    if option is None or sock is None:
+        return
+    with contextlib.suppress(*GONE):  # or it is not TCP, or this is an older system
+        sock.setsockopt(socket.IPPROTO_TCP, option, UNSENT)
+
+
 def duplicate(sock: socket.socket | None) -> socket.socket | None:
     """Return another descriptor of the same connection; the last one closed closes it."""
     if sock is None:

@@ -1,9 +1,17 @@
-"""The transports that can be taken over."""
+"""The transports that can be taken over, and what they may take ahead of what they can send."""
 
 from __future__ import annotations
 
 import asyncio
 from typing import Any
+
+from . import kernel
+
+OVER_TLS = 16 * 1024
+"""So many bytes a transport of TLS may buffer before `send` has to wait, by itself 512 KiB.
+
+The transport beneath has its own 64 KiB, as where there is no TLS.
+"""
 
 CALLED = (
     "abort",
@@ -31,3 +39,13 @@ def missing_methods(transport: Any) -> list[str]:
         for name, method in methods.items()
         if not callable(method) or getattr(method, "__func__", method) is not_implemented.get(name)
     ]
+
+
+def bound_unsent(transport: Any) -> None:
+    """Let a transport, and the kernel, take little ahead of what they can send.
+
+    A Ping waits behind all of that.
+    """
+    kernel.bound_unsent(transport.get_extra_info("socket"))
+    if transport.get_extra_info("sslcontext") is not None:
+        transport.set_write_buffer_limits(OVER_TLS)

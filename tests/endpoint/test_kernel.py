@@ -12,6 +12,9 @@ from typing import Any
 import pytest
 
 from asgi_keepalive.endpoint.kernel import (
+    NOTSENT_LOWAT,
+    UNSENT,
+    bound_unsent,
     duplicate,
     reset_on_close,
     traffic,
@@ -57,6 +60,28 @@ class TestUnread:
         assert unread(near) == len(b"unread")
         near.recv(2)
         assert unread(near) == len(b"read")
+
+
+class TestBoundUnsent:
+    def test_the_kernel_takes_little_for_a_peer_that_reads_nothing(self, pair: Pair) -> None:
+        near, far = pair
+        bound_unsent(near)
+        sent = fill(near)
+        unsent, _ = traffic(near)
+        assert unsent is not None
+        assert unsent <= UNSENT + 65536  # and the whole of what was written last
+        assert sent - unsent <= far.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
+
+    def test_option_that_this_system_does_not_know(
+        self, pair: Pair, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setitem(NOTSENT_LOWAT, sys.platform, 9999)
+        bound_unsent(pair[0])
+
+    def test_system_that_is_not_known_to_have_it(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(sys, "platform", "win32")
+        untouched: Any = object()
+        bound_unsent(untouched)
 
 
 class TestDuplicate:
@@ -140,6 +165,7 @@ class TestSocketsThatTellNothing:
         assert traffic(near) == (None, None)
         assert transferred(near) is None
         assert duplicate(near) is None
+        bound_unsent(near)
         reset_on_close(near)
 
     def test_socket_of_uvloop_that_is_closed(self) -> None:
@@ -159,6 +185,7 @@ class TestSocketsThatTellNothing:
             assert traffic(sock) == (None, None)
             assert transferred(sock) is None
             assert duplicate(sock) is None
+            bound_unsent(sock)
             reset_on_close(sock)
 
         uvloop.run(closed())
@@ -169,6 +196,7 @@ class TestSocketsThatTellNothing:
             assert unacknowledged(near) == 0
             assert traffic(near) == (None, None)
             assert transferred(near) is None
+            bound_unsent(near)
             reset_on_close(near)
 
     def test_file_that_is_no_socket_to_the_kernel(self) -> None:
@@ -197,4 +225,5 @@ class TestSocketsThatTellNothing:
         assert traffic(None) == (None, None)
         assert transferred(None) is None
         assert duplicate(None) is None
+        bound_unsent(None)
         reset_on_close(None)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from asgi_keepalive.endpoint.transports import CALLED, missing_methods
+from asgi_keepalive.endpoint.transports import CALLED, OVER_TLS, bound_unsent, missing_methods
 
 from ..support.fake_loop import in_no_time
 from ..support.transport import FakeTransport
@@ -65,3 +65,17 @@ class TestMissing:
         transport: Any = FakeTransport()
         transport.abort = no_method
         assert missing_methods(transport) == []
+
+
+class TestBoundUnsent:
+    @in_no_time
+    async def test_tls_buffers_less(self) -> None:
+        transport = FakeTransport(tls=True)
+        bound_unsent(transport)
+        assert transport.limit == OVER_TLS
+
+    @in_no_time
+    async def test_transport_without_tls_stays_as_it_is(self) -> None:
+        transport = FakeTransport()
+        bound_unsent(transport)
+        assert transport.limit is None

@@ -41,7 +41,7 @@ def dead_peers(process: Process, **options: Any) -> Iterator[list[Client]]:
     ):
         cut_off(vanished.socket)
         for client in frozen, vanished:
-            wait_until(lambda client=client: unsent(process, client) > 100_000)  # type: ignore[misc]
+            wait_until(lambda client=client: unsent(process, client) > 10_000)  # type: ignore[misc]
         yield [frozen, vanished]
 
 

@@ -95,7 +95,7 @@ def freed(server: Server, port: int, within: float) -> None:
 
 def is_backed_up(server: Server, port: int) -> bool:
     """Whether the kernel keeps data on the server's side that the proxy does not take."""
-    return sum(unsent for _, unsent in kernel_sockets(server.port, port)) > 100_000
+    return sum(unsent for _, unsent in kernel_sockets(server.port, port)) > 10_000
 
 
 def receive_some(client: Client, path: str) -> None:

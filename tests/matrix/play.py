@@ -34,7 +34,7 @@ LATE = 1.0
 EARLY = 0.01
 """By how much, in seconds, clocks may be rounded."""
 
-UNSENT = 100_000
+UNSENT = 4096
 """A frozen client leaves more bytes than this in the kernel."""
 
 SETTLED = 0.1

@@ -199,7 +199,7 @@ class TestTransparent:
             Client(server.port, receive_buffer=4096).open() as frozen,
             Client(server.port, path="/idle").open() as idle,
         ):
-            wait_until(lambda: kernel_sockets(server.port, frozen.port)[0][1] > 100_000)
+            wait_until(lambda: kernel_sockets(server.port, frozen.port)[0][1] > 10_000)
             assert server.stop() < 0.5 + 1 + LATE
             told = {reports.get(), reports.get()}
             assert told == {1012, "released"} or (ws not in PROTOCOLS and told == {"cancelled"})

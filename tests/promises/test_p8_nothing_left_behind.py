@@ -73,14 +73,14 @@ class TestNothingLeftBehind:
 
         async def app(scope: Any, receive: Any, send: Any) -> None:
             await accept(receive, send)
-            await send({"type": "websocket.send", "bytes": bytes(200_000)})
+            await send({"type": "websocket.send", "bytes": bytes(40_000)})
             await asyncio.sleep(0.1)
             reports.put("returns")
 
         server = serve(app, ping_interval=20)
         with Client(server.port, receive_buffer=4096).open() as client:
             assert reports.get() == "returns"
-            assert kernel_sockets(server.port, client.port)[0][1] > 100_000
+            assert kernel_sockets(server.port, client.port)[0][1] > 10_000
             freed(server, client, CLOSE_TIMEOUT)
 
     def test_peer_that_half_closes_while_the_kernel_holds_its_data(
@@ -88,12 +88,12 @@ class TestNothingLeftBehind:
     ) -> None:
         async def app(scope: Any, receive: Any, send: Any) -> None:
             await accept(receive, send)
-            await send({"type": "websocket.send", "bytes": bytes(200_000)})
+            await send({"type": "websocket.send", "bytes": bytes(40_000)})
             reports.put((await receive())["type"])
 
         server = serve(app, ping_interval=20)
         with Client(server.port, receive_buffer=4096).open() as client:
-            wait_until(lambda: kernel_sockets(server.port, client.port)[0][1] > 100_000)
+            wait_until(lambda: kernel_sockets(server.port, client.port)[0][1] > 10_000)
             client.socket.shutdown(1)
             freed(server, client, CLOSE_TIMEOUT)
             assert reports.get() == "websocket.disconnect"
@@ -101,14 +101,14 @@ class TestNothingLeftBehind:
     def test_peer_that_half_closes_reads_on(self, serve: Serve, reports: Reports) -> None:
         async def app(scope: Any, receive: Any, send: Any) -> None:
             await accept(receive, send)
-            await send({"type": "websocket.send", "bytes": bytes(500_000)})
+            await send({"type": "websocket.send", "bytes": bytes(40_000)})
             reports.put((await receive())["type"])
 
         server = serve(app, ping_interval=20, close_timeout=10)
         with Client(server.port, receive_buffer=4096).open() as client:
-            wait_until(lambda: kernel_sockets(server.port, client.port)[0][1] > 100_000)
+            wait_until(lambda: kernel_sockets(server.port, client.port)[0][1] > 10_000)
             client.socket.shutdown(1)
-            assert client.receive() == (BINARY, bytes(500_000))
+            assert client.receive() == (BINARY, bytes(40_000))
             assert reports.get() == "websocket.disconnect"
             freed(server, client, 0)
 
@@ -126,7 +126,7 @@ class TestNothingLeftBehind:
 
         server = serve(app, ping_interval=20)
         with Client(server.port, receive_buffer=4096).open() as client:
-            wait_until(lambda: kernel_sockets(server.port, client.port)[0][1] > 100_000)
+            wait_until(lambda: kernel_sockets(server.port, client.port)[0][1] > 10_000)
             client.socket.shutdown(1)
             if reads:
                 client.until_end()

@@ -130,7 +130,7 @@ def test_sigterm_with_frozen_peers(ws: str, loop: str) -> None:
         ):
             process.told()
             process.told()
-            wait_until(lambda: kernel_sockets(process.port, frozen.port)[0][1] > 100_000)
+            wait_until(lambda: kernel_sockets(process.port, frozen.port)[0][1] > 10_000)
             assert process.terminate() < 0.5 + 1 + 1  # the interpreter has to exit, too
             assert close_code(idle.expect(CLOSE))[0] == 1012
             assert {process.told()["code"], process.told()["code"]} == {1006, 1012}
@@ -148,7 +148,7 @@ def test_sigterm_of_daphne_with_frozen_peers(wait: float) -> None:
         ):
             process.told()
             process.told()
-            wait_until(lambda: kernel_sockets(process.port, frozen.port)[0][1] > 100_000)
+            wait_until(lambda: kernel_sockets(process.port, frozen.port)[0][1] > 10_000)
             time.sleep(wait)
             assert process.terminate() < 0.5 + 1 + 1  # the interpreter has to exit, too
             assert close_code(idle.expect(CLOSE))[0] == 1012

@@ -95,7 +95,7 @@ class TestExit:
         server = serve(app, ping_interval=20, close_timeout=20, graceful_timeout=5)
         assert isinstance(server, Gunicorn)
         with Client(server.port, receive_buffer=4096).open() as frozen:
-            wait_until(lambda: kernel_sockets(server.port, frozen.port)[0][1] > 100_000)
+            wait_until(lambda: kernel_sockets(server.port, frozen.port)[0][1] > 10_000)
             server._worker._quick_shutdown = True  # as SIGINT does
             assert 1 <= server.stop() < 1.5 + LATE
             wait_until(lambda: not kernel_sockets(server.port, frozen.port))
@@ -176,7 +176,7 @@ def test_under_the_arbiter(told: signal.Signals, loop: str) -> None:
     ):
         for _ in idle, busy, frozen:
             process.told()
-        wait_until(lambda: kernel_sockets(process.port, frozen.port)[0][1] > 100_000)
+        wait_until(lambda: kernel_sockets(process.port, frozen.port)[0][1] > 10_000)
         began = time.monotonic()
         process.popen.send_signal(told)
         assert close_code(busy.until_end()[-1][1])[0] == 1012

@@ -9,11 +9,13 @@ from typing import Any
 from h2.errors import ErrorCodes
 
 from asgi_keepalive import KeepaliveTimeout, get_keepalive
+from asgi_keepalive.endpoint.kernel import UNSENT
 
 from ..conftest import Reports
 from ..support.applications import accept, echo, stream
 from ..support.client import CLOSE, PING, PONG, close_code, cut_off
 from ..support.server import wait_until
+from ..support.tcp import notsent_lowat
 from ..support.timeouts import CLOSE_TIMEOUT, FAILED, LATE, TIMEOUT
 from .http2 import ANSWER, SLOW, Serve2, by_path, everywhere, lives, once, serve
 
@@ -259,3 +261,11 @@ def test_keepalive_of_hypercorn_is_off(serve: Serve2, reports: Reports) -> None:
         assert reports.get() is True
         client.for_at_most(lambda: quiet.buffer, 0.2)
         assert quiet.buffer == b""
+
+
+@everywhere
+def test_the_kernel_takes_little_ahead(serve: Serve2) -> None:
+    served = serve(echo)
+    with served.connect() as client:
+        client.open()
+        assert notsent_lowat(served.server.port, client.port) == UNSENT

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 
 Pair = tuple[socket.socket, socket.socket]
 
@@ -45,3 +46,24 @@ def reserved() -> socket.socket:
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     sock.bind(("127.0.0.1", 0))
     return sock
+
+
+def notsent_lowat(port: int, peer_port: int) -> int:
+    """Return what `TCP_NOTSENT_LOWAT` is at this process's end of a connection, 0 if unset."""
+    for entry in Path("/proc/self/fd").iterdir():
+        with suppress(OSError), _borrowed(int(entry.name)) as sock:
+            if (sock.getsockname()[1], sock.getpeername()[1]) == (port, peer_port):
+                return sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT)
+    raise LookupError(f"there is no connection from {peer_port} to {port}")
+
+
+@contextmanager
+def _borrowed(descriptor: int) -> Iterator[socket.socket]:
+    """Yield a socket that another object has, too, and will close."""
+    sock = socket.socket(fileno=descriptor)
+    try:
+        if sock.family != socket.AF_INET:
+            raise OSError("not TCP")
+        yield sock
+    finally:
+        sock.detach()

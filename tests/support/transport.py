@@ -19,6 +19,7 @@ class FakeTransport(asyncio.Transport):
         can_write_eof: False is for TLS.
         buffered: So many bytes wait to be sent.
         sock: Its socket.
+        tls: Whether it has a context of TLS.
     """
 
     def __init__(
@@ -27,8 +28,15 @@ class FakeTransport(asyncio.Transport):
         can_write_eof: bool = True,
         buffered: int = 0,
         sock: socket.socket | None = None,
+        tls: bool = False,
     ) -> None:
-        super().__init__({"peername": ("192.0.2.1", 50000), "socket": sock or socket.socket()})
+        super().__init__(
+            {
+                "peername": ("192.0.2.1", 50000),
+                "socket": sock or socket.socket(),
+                "sslcontext": object() if tls else None,
+            }
+        )
         self.calls: list[tuple[str, float]] = []
         self.written = b""
         self.buffered = buffered

@@ -73,6 +73,9 @@ class HTTP2Adapter(StreamAdapter):
     def traffic(self) -> tuple[int | None, float | None]:
         return 0, time.monotonic() - self._heard_at
 
+    def bound_unsent(self) -> None:
+        self._connection.bound_unsent()
+
     def pause_writing(self) -> None:
         self._writing_paused = True
 

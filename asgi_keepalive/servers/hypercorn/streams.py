@@ -25,6 +25,7 @@ from priority.priority import DeadlockError
 
 from ...endpoint.closing import BoundedTransport
 from ...endpoint.receiver import TURN
+from ...endpoint.transports import bound_unsent
 from .life import Life
 from .stream_transport import StreamTransport
 from .tcp import detach
@@ -105,6 +106,10 @@ class HTTP2Connection:
         """Return a transport for a stream."""
         transport = self._transports[stream_id] = StreamTransport(self, stream_id)
         return transport
+
+    def bound_unsent(self) -> None:
+        """Let TCP take little ahead of what it can send, for all streams."""
+        bound_unsent(self._transport)
 
     def has_responded(self, stream_id: int) -> bool:
         """Whether a stream's response has begun."""
