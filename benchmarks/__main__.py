@@ -14,7 +14,7 @@ from pathlib import Path
 from statistics import median, quantiles
 from typing import Any, NamedTuple
 
-from . import measure
+from . import frozen, links, measure
 from .measure import MIDDLEWARE, Load
 
 LOOPS = ("uvloop", "asyncio")
@@ -198,6 +198,40 @@ def wire(loop: str, launches: int) -> Iterable[Row]:
     yield Row("wire, a cycle", loop, MIDDLEWARE, measure.wire(), "B")
 
 
+def ahead(loop: str, launches: int) -> Iterable[Row]:
+    """A Ping under a stream over slow links, and what the bound in front of it costs streams."""
+    try:
+        found = links.slow(loop)
+        long_path = links.delayed(loop)
+    except links.Unavailable as reason:
+        print(f"links: left out, as {reason}")
+        return
+    for link, seconds in found.items():
+        rounds = {name: [one] for name, one in seconds.items()}
+        yield from to_without(f"Ping, {link}", loop, rounds, limit=0.5)
+    yield from to_without("1 MB, 100 ms away", loop, long_path, limit=1.1)
+    for size in 65536, 1048576:
+        rounds = links.bulk(loop, size, 2 * launches)
+        yield from to_without(f"CPU, 1 MB as {size // 1024} KiB", loop, rounds)
+
+
+def to_without(
+    measured: str, loop: str, rounds: dict[str, list[float]], limit: float | None = None
+) -> Iterable[Row]:
+    """Return a row for the middleware as it is, compared with the one without the bound."""
+    (name, mine), (other, base) = rounds.items()
+    ratio = median(mine) / median(base)
+    yield Row(measured, loop, name, median(mine) * 1e3, "ms", ratio, limit=limit)
+    yield Row(measured, loop, other, median(base) * 1e3, "ms")
+
+
+def held(loop: str, launches: int) -> Iterable[Row]:
+    """What the kernel holds for peers that read nothing under a stream."""
+    for name, size in frozen.frozen(loop).items():
+        limit = 128 if name == MIDDLEWARE else None
+        yield Row("kernel, a frozen peer", loop, name, size / 1024, "KiB", limit=limit)
+
+
 PARTS: dict[str, Callable[[str, int], Iterable[Row]]] = {
     "echo": echoes,
     "deflate": deflated,
@@ -205,6 +239,8 @@ PARTS: dict[str, Callable[[str, int], Iterable[Row]]] = {
     "scale": scale,
     "growth": growth,
     "wire": wire,
+    "links": ahead,
+    "frozen": held,
 }
 
 

@@ -68,6 +68,12 @@ class Process:
         self._process.wait()
 
 
+def cpu_of(pid: int) -> float:
+    """Return the CPU time that a process has used so far, in seconds (`schedstat`, see proc(5))."""
+    tasks = Path(f"/proc/{pid}/task").glob("*/schedstat")
+    return sum(int(task.read_text().split()[0]) for task in tasks) / 1e9
+
+
 class Server(Process):
     """One contender."""
 
@@ -77,9 +83,8 @@ class Server(Process):
         self.port: int = self.hear()
 
     def cpu(self) -> float:
-        """Return the CPU time that it has used so far, in seconds (`schedstat`, see proc(5))."""
-        tasks = Path(f"/proc/{self.pid}/task").glob("*/schedstat")
-        return sum(int(task.read_text().split()[0]) for task in tasks) / 1e9
+        """Return the CPU time that it has used so far, in seconds."""
+        return cpu_of(self.pid)
 
     def memory(self) -> int:
         """Return its anonymous resident memory in bytes."""
