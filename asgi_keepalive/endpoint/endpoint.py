@@ -19,6 +19,7 @@ from ..extension import (
     Send,
     Traffic,
 )
+from . import transports
 from .adapter import Adapter, ReadingAdapter
 from .closing import BoundedTransport
 from .frames import LONGEST_REASON, SHORT, ping_frame
@@ -69,6 +70,7 @@ class Endpoint:
         "_on_closing",
         "_on_pong",
         "_on_read_paused",
+        "_own_transport",
         "_receiver",
         "_transport",
         "transport_is_closing",
@@ -83,7 +85,7 @@ class Endpoint:
         self._on_pong: OnPong | None = None
         self._on_read_paused: OnReadPaused | None = None
         self._receiver: Receiver | None = None
-        transport = adapter.transport
+        transport = self._own_transport = adapter.transport
         self._transport = BoundedTransport(
             transport, adapter.loop, self.closing, adapter.end_writing
         )
@@ -168,7 +170,7 @@ class Endpoint:
         if self._is_closing:
             return {}
         unsent, quiet = self._adapter.traffic()
-        if buffered := self._transport.get_write_buffer_size():
+        if buffered := transports.buffered(self._own_transport):
             unsent = buffered + (unsent or 0)
         return {"unsent": unsent, "quiet": quiet}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from typing import Any
 
 from . import kernel
@@ -49,3 +50,24 @@ def bound_unsent(transport: Any) -> None:
     kernel.bound_unsent(transport.get_extra_info("socket"))
     if transport.get_extra_info("sslcontext") is not None:
         transport.set_write_buffer_limits(OVER_TLS)
+
+
+def buffered(transport: Any) -> int:
+    """Return how many written bytes a transport holds; of TLS with those of TCP beneath it."""
+    size: int = transport.get_write_buffer_size()
+    beneath = None if transport.can_write_eof() else _beneath(transport)
+    return size if beneath is None else size + beneath.get_write_buffer_size()
+
+
+def _beneath(transport: Any) -> Any:
+    """Return the transport of TCP beneath one of TLS; `None` if it is not to be found."""
+    protocol = getattr(transport, "_ssl_protocol", None)
+    if protocol is not None:
+        return getattr(protocol, "_transport", None)
+    # uvloop shows neither of them to Python, but it does to the garbage collector.
+    for one in gc.get_referents(transport):
+        if type(one).__module__ == "uvloop.loop" and type(one).__name__ == "SSLProtocol":
+            for other in gc.get_referents(one):
+                if other is not transport and hasattr(other, "get_write_buffer_size"):
+                    return other
+    return None

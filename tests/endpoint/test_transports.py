@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 from typing import Any
 
 import pytest
 
-from asgi_keepalive.endpoint.transports import CALLED, OVER_TLS, bound_unsent, missing_methods
+from asgi_keepalive.endpoint.transports import (
+    CALLED,
+    OVER_TLS,
+    bound_unsent,
+    buffered,
+    missing_methods,
+)
 
 from ..support.fake_loop import in_no_time
 from ..support.transport import FakeTransport
@@ -79,3 +86,69 @@ class TestBoundUnsent:
         transport = FakeTransport()
         bound_unsent(transport)
         assert transport.limit is None
+
+
+class TestBuffered:
+    @pytest.mark.parametrize("secure", [False, True], ids=["tcp", "tls"])
+    @pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+    def test_all_that_the_kernel_has_not_taken(
+        self, loop: str, secure: bool, tls: ssl.SSLContext, certificate: Any
+    ) -> None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate[1])
+
+        async def run() -> tuple[int, int, int]:
+            connected = asyncio.get_running_loop().create_future()
+
+            class Protocol(asyncio.Protocol):
+                def connection_made(self, transport: asyncio.BaseTransport) -> None:
+                    connected.set_result(transport)
+
+            keys: Any = {"ssl": context} if secure else {}
+            server = await asyncio.get_running_loop().create_server(
+                Protocol, "127.0.0.1", 0, **keys
+            )
+            keys = {"ssl": tls, "server_hostname": "localhost"} if secure else {}
+            port = server.sockets[0].getsockname()[1]
+            _, writer = await asyncio.open_connection("127.0.0.1", port, limit=1, **keys)
+            transport = await connected
+            while buffered(transport):  # noqa: ASYNC110 - the handshake's last
+                await asyncio.sleep(0.01)
+            sizes = [buffered(transport)]
+            for size in 16_000_000, 1_000:
+                transport.write(bytes(size))
+                sizes.append(buffered(transport))
+            transport.abort()
+            writer.transport.abort()
+            server.close()
+            await asyncio.sleep(0.01)
+            return sizes[0], sizes[1], sizes[2]
+
+        factory: Any = None
+        if loop == "uvloop":
+            factory = pytest.importorskip("uvloop").new_event_loop
+        with asyncio.Runner(loop_factory=factory) as runner:
+            idle, much, more = runner.run(run())
+        assert idle == 0
+        assert 5_000_000 < much < 16_100_000
+        assert much + 1_000 <= more < much + 1_100
+
+    @in_no_time
+    async def test_tls_of_another_kind(self) -> None:
+        assert buffered(FakeTransport(can_write_eof=False, buffered=7)) == 7
+
+    @in_no_time
+    async def test_tls_of_uvloop_that_is_different(self) -> None:
+        class SSLProtocol:
+            __slots__ = ()
+
+        SSLProtocol.__module__ = "uvloop.loop"
+        transport: Any = FakeTransport(can_write_eof=False, buffered=7)
+        transport.protocol = SSLProtocol()
+        assert buffered(transport) == 7
+
+    @in_no_time
+    async def test_tls_of_asyncio_that_is_different(self) -> None:
+        transport: Any = FakeTransport(can_write_eof=False, buffered=7)
+        transport._ssl_protocol = object()
+        assert buffered(transport) == 7
