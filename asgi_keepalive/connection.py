@@ -29,7 +29,7 @@ from .settings import Settings
 from .state import Keepalive, with_keepalive
 from .stepping import Suspended
 from .timer import Timer
-from .verdict import REFUSED, Verdict, judge
+from .verdict import REFUSED, Verdict
 
 CODE = 1011
 REASON = "keepalive ping timeout"
@@ -236,7 +236,7 @@ class Connection:
         elif isinstance(command, Expire):
             self._manual.expire(command.ping, now)
         else:
-            self._time_out(command.ping, now)
+            self._judge(command.ping, now)
 
     def _write(self, ping: Ping) -> None:
         """Write a Ping.
@@ -244,6 +244,7 @@ class Connection:
         Raises:
             KeepaliveUnsupported: The server has refused it.
         """
+        counts = self._heartbeat.counts(ping) and self._levels.has_buffered
         try:
             self._levels.ping(ping.payload)
         except OSError:
@@ -253,7 +254,8 @@ class Connection:
             raise KeepaliveUnsupported("the server has refused the Ping") from error
         if self.state is not OPEN:  # it is closing, perhaps as this Ping told
             return
-        self._heartbeat.written(ping, time.monotonic())
+        traffic = self._levels.traffic() if counts else None
+        self._heartbeat.written(ping, time.monotonic(), traffic)
         self._report.pinged(ping.payload)
 
     def _on_refusal(self, refusal: KeepaliveUnsupported) -> None:
@@ -272,16 +274,13 @@ class Connection:
 
     # Failing the connection (RFC 6455 7.1.7).
 
-    def _time_out(self, ping: Ping, now: float) -> None:
+    def _judge(self, ping: Ping, now: float) -> None:
         """The Pong that answers a Ping is overdue."""
-        verdict = judge(
-            self._levels.traffic(),
-            waited=now - ping.sent_at,
-            timeout=ping.timeout,
-            paused=self._heartbeat.paused(ping, now),
-            stalled=ping.postponed,
-        )
-        self._fail(verdict)
+        judged = self._heartbeat.judge(ping, self._levels.traffic(), now)
+        if isinstance(judged, Verdict):
+            self._fail(judged)
+        else:
+            self._report.put_off(ping.payload, judged.until - now, judged.why)
 
     def _fail(self, verdict: Verdict) -> None:
         """Fail the connection and release the application at once."""

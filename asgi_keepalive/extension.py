@@ -44,10 +44,16 @@ class Traffic(TypedDict, total=False):
     Attributes:
         unsent: So many written bytes cannot leave, as the peer or the network has no room.
         quiet: Seconds since anything came from the peer.
+        acknowledged: So many bytes have come to the peer's kernel, in all.
+        unacknowledged: So many written bytes have not, wherever they are.
+        received: So many bytes have come from the peer, in all, read or unread.
     """
 
     unsent: int | None
     quiet: float | None
+    acknowledged: int | None
+    unacknowledged: int | None
+    received: int | None
 
 
 class Extension(TypedDict, total=False):
@@ -60,6 +66,7 @@ class Extension(TypedDict, total=False):
         read_ahead: Level 3: lets the server read ahead of the application.
         bound_closing: Level 4: bounds every ending of the connection, in seconds.
         traffic: Level 5: tells how things stand between the server and the peer.
+        buffered: Level 5, optional: tells how many written bytes the server itself holds.
     """
 
     take_over: Callable[[OnPong, OnClosing], None]
@@ -68,6 +75,7 @@ class Extension(TypedDict, total=False):
     read_ahead: Callable[[OnReadPaused], None]
     bound_closing: Callable[[float], None]
     traffic: Callable[[], Traffic]
+    buffered: Callable[[], int]
 
 
 def declared(scope: Scope) -> Mapping[str, Any] | None:

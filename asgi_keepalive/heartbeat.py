@@ -8,13 +8,15 @@ next Ping come in as arguments, commands come out. Its rules:
    `None` one goes out per interval, and the last `REMEMBERED` are remembered.
 2. Only a Pong with the payload of a Ping in flight counts. It acknowledges the Pings sent before
    that one as well (RFC 6455 5.5.3 lets a peer answer only the most recent Ping).
-3. A keepalive Ping still in flight `ping_timeout` seconds after it was written fails the
-   connection. A manual Ping, one that the application asked for, only expires.
+3. A keepalive Ping still in flight `ping_timeout` seconds after it was written is overdue, and
+   `judge` fails the connection. A manual Ping, one that the application asked for, only expires.
 4. A stalled event loop is not the peer's fault. A deadline that passes while the loop is still
    catching up with what piled up during a stall is postponed, once, by as long as that took.
 5. An application that is behind, so that the server does not read, is not the peer's fault either.
    A deadline is postponed by as long as reading has been paused since the Ping was written, in
    all, but by no more than `ping_timeout`: an application may not be behind for ever.
+6. With `liveness="progress"` the deadline of a keepalive Ping is put off as `progress.py` says, but
+   not while the application is behind for longer than rule 5 allows. Then 4 and 5 begin anew.
 
 Everything a peer may do is legal input; nothing it does raises.
 """
@@ -24,8 +26,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import inf
 
+from .extension import Traffic
 from .latency import RoundTrips
+from .progress import Progress, PutOff
 from .settings import Settings
+from .verdict import Verdict
 
 REMEMBERED = 16
 """So many unanswered keepalive Pings are remembered while nothing times out."""
@@ -43,7 +48,8 @@ class Ping:
         due: When that is over, had reading never been paused.
         deadline: The same, postponed because it has been.
         postponed: For how long the event loop stood still, if both have been postponed by that.
-        paused_before: For how long reading had been paused before it was written.
+        paused_before: For how long reading had been paused before it was written, or put off.
+        progress: What has been counted since it was written, if anything has.
     """
 
     payload: bytes
@@ -54,6 +60,7 @@ class Ping:
     deadline: float = inf
     postponed: float = 0.0
     paused_before: float = 0.0
+    progress: Progress | None = None
 
     def wait_for_ever(self) -> None:
         """Let it have no deadline any more."""
@@ -79,13 +86,13 @@ class Expire:
 
 
 @dataclass(slots=True)
-class Fail:
-    """This Ping was not answered in time: fail the connection (RFC 6455 7.1.7)."""
+class Overdue:
+    """This keepalive Ping was not answered in time: `Heartbeat.judge` the peer."""
 
     ping: Ping
 
 
-Command = SendPing | Expire | Fail
+Command = SendPing | Expire | Overdue
 
 
 class Heartbeat:
@@ -176,11 +183,11 @@ class Heartbeat:
                 ping.due += seconds
                 ping.deadline += seconds
             elif ping.manual:
-                self._pings.remove(ping)
                 commands.append(Expire(ping))
-            else:
-                self.close()
-                return [Fail(ping)]
+            else:  # manual ones expire later, should this be put off
+                return [Overdue(ping)]
+        for command in commands:
+            self._pings.remove(command.ping)
         if self._awaited is None and now >= self.next_ping_at - EARLY:
             commands.append(SendPing(self._new_ping(payload, now, manual=False)))
         return commands
@@ -206,8 +213,9 @@ class Heartbeat:
         if len(unanswered) > REMEMBERED:
             self._pings.remove(unanswered[0])
 
-    def written(self, ping: Ping, now: float) -> None:
+    def written(self, ping: Ping, now: float, traffic: Traffic | None = None) -> None:
         """The Ping has been written: its round trip and its deadline begin at `now`."""
+        ping.progress = None if traffic is None else Progress(now, traffic)
         self.round_trips.pings += 1
         ping.sent_at = now
         ping.paused_before = self._paused_until(now)
@@ -253,6 +261,22 @@ class Heartbeat:
     def paused(self, ping: Ping, now: float) -> float:
         """Return for how long reading has been paused since the Ping was written, in all."""
         return max(0.0, self._paused_until(now) - ping.paused_before)  # clocks are coarse
+
+    def counts(self, ping: Ping) -> bool:
+        """Whether the traffic is to be counted, if something is buffered in front of this Ping."""
+        return self.settings.liveness == "progress" and not ping.manual
+
+    def judge(self, ping: Ping, traffic: Traffic, now: float) -> PutOff | Verdict:
+        """Return what puts an overdue Ping off, or why the connection is to be failed."""
+        progress = ping.progress = ping.progress or Progress(ping.sent_at)
+        paused, stalled = self.paused(ping, now), ping.postponed
+        found = progress.put_off(traffic, now, ping.timeout) if self.counts(ping) else None
+        if found is None or paused > ping.timeout:
+            self.close()
+            return progress.judge(traffic, now, ping.timeout, paused, stalled)
+        ping.due = ping.deadline = found.until
+        ping.postponed, ping.paused_before = 0.0, self._paused_until(now)
+        return found
 
     def pong(self, payload: bytes, now: float) -> list[Ping]:
         """Take in a Pong; return the Pings it acknowledges, the one it answers last."""

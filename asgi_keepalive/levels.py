@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import os
 from collections.abc import Callable
+from typing import cast
 
 from .extension import OnClosing, OnPong, OnReadPaused, Server, Traffic
 
@@ -66,8 +67,15 @@ class Levels:
         # It is evidence of a failure, and no reason for none.
         with contextlib.suppress(*RAISED):
             told: Traffic = self._server.extension["traffic"]()
-            return {"unsent": told.get("unsent"), "quiet": told.get("quiet")}
+            return cast(Traffic, {key: told.get(key) for key in Traffic.__annotations__})
         return {}
+
+    @property
+    def has_buffered(self) -> bool:
+        """Whether the server holds written bytes; false if it does not tell."""
+        with contextlib.suppress(*RAISED):
+            return bool(self._server.extension["buffered"]())
+        return False
 
     def fail(self, code: int, reason: str, timeout: float) -> None:
         """Fail the connection (RFC 6455 7.1.7).

@@ -17,7 +17,7 @@ from .log import logger
 from .observers import Factory, factories
 from .servers import find
 from .servers.advice import Advice, advise
-from .settings import Settings
+from .settings import Liveness, Settings
 from .state import Keepalive, KeepaliveTimeout, find_keepalive, with_keepalive
 from .unsupported import Observed, refuse
 
@@ -35,15 +35,18 @@ class KeepaliveMiddleware:
             with close code 1011. `None` keeps the Pings but never times out.
         close_timeout: How long a closing connection may take to flush before TCP is aborted;
             0 does not wait, `None` is not allowed. The application never waits for this.
+        liveness: What shows that a peer lives. With "pong" only the matching Pong does. With
+            "progress" its deadline is put off while data goes on from the peer, or to the peer in
+            front of the Ping, within every `ping_timeout`.
         required: Whether a connection that cannot be kept alive is refused with close code 1011
             before accept, and an error logged that says why. Otherwise it runs without keepalive.
         observers: Callables that take the scope of a connection and return what is told of it, an
             `Observer`; see `asgi_keepalive.observers`.
 
     Raises:
-        TypeError: A setting is not a number (nor `None`, where that is allowed), `required` is
-            not a bool, or an observer is not callable.
-        ValueError: A setting is not finite, or too small.
+        TypeError: A setting is not a number (nor `None`, where that is allowed), `liveness` is
+            not a string, `required` is not a bool, or an observer is not callable.
+        ValueError: A setting is not finite, or too small, or `liveness` is something else.
 
     Both are logged as well, as Starlette builds its middleware where an exception gets lost.
     """
@@ -55,6 +58,7 @@ class KeepaliveMiddleware:
         ping_interval: float | None = 20.0,
         ping_timeout: float | None = 20.0,
         close_timeout: float = 10.0,
+        liveness: Liveness = "pong",
         required: bool = False,
         observers: Iterable[Factory] = (),
     ) -> None:
@@ -64,7 +68,7 @@ class KeepaliveMiddleware:
             app = double_to_single_callable(app)  # type: ignore[no-untyped-call]
         self.app = app
         try:
-            self.settings = Settings(ping_interval, ping_timeout, close_timeout, required)
+            self.settings = Settings(ping_interval, ping_timeout, close_timeout, liveness, required)
             self.observers = factories(observers)
         except (TypeError, ValueError) as error:
             logger.error("%s", error)

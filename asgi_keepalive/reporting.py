@@ -101,6 +101,14 @@ class Reporter:
             exc_info=cause,
         )
 
+    def put_off(self, payload: bytes, seconds: float, why: str) -> None:
+        """The deadline of a Ping's Pong has been put off."""
+        if logger.isEnabledFor(logging.DEBUG):
+            logger.debug(
+                "%s: no Pong for Ping %s, but %s: waiting for %.3g s more",
+                *(str(self), payload.hex(), why, seconds),
+            )
+
     def failed(self, verdict: Verdict, latency: float | None) -> None:
         """The connection has been failed; `closed` follows."""
         log.failed(self._scope, verdict, latency)

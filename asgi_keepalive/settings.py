@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from typing import Literal, get_args
 
 from .text import shown
+
+Liveness = Literal["pong", "progress"]
+"""What shows that a peer lives."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,16 +21,20 @@ class Settings:
         ping_timeout: How long to wait for a Pong before the connection is failed. `None` sends
             Pings but waits for ever.
         close_timeout: How long a closing connection may take to flush before TCP is aborted.
+        liveness: What shows that a peer lives: only a Pong, or with "progress" also data that goes
+            on from it, or to it in front of a Ping.
         required: Whether a connection that cannot be kept alive is refused.
 
     Raises:
-        TypeError: A value is not a number (nor `None`, where that is allowed), or not a bool.
-        ValueError: A number is not finite, or too small.
+        TypeError: A value is not a number (nor `None`, where that is allowed), not a string, or not
+            a bool.
+        ValueError: A number is not finite, or too small, or `liveness` is none of its values.
     """
 
     ping_interval: float | None = 20.0
     ping_timeout: float | None = 20.0
     close_timeout: float = 10.0
+    liveness: Liveness = "pong"
     required: bool = False
 
     def __post_init__(self) -> None:
@@ -36,6 +44,9 @@ class Settings:
                 raise ValueError(f"{name} {_POSITIVE}, not {shown(value)}")
         if not _seconds("close_timeout", self.close_timeout, _NOT_NEGATIVE) >= 0:
             raise ValueError(f"close_timeout {_NOT_NEGATIVE}, not {shown(self.close_timeout)}")
+        if self.liveness not in get_args(Liveness):
+            error = ValueError if isinstance(self.liveness, str) else TypeError
+            raise error(f'liveness must be "pong" or "progress", not {shown(self.liveness)}')
         if not isinstance(self.required, bool):
             raise TypeError(f"required must be True or False, not {shown(self.required)}")
 

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from .exceptions import ConnectionClosed, KeepaliveError, KeepaliveUnsupported
 from .extension import EXTENSION, Scope
 from .latency import RoundTrips, Statistics
-from .settings import Settings
+from .settings import Liveness, Settings
 from .text import shown
 from .verdict import Verdict
 
@@ -117,6 +117,11 @@ class Keepalive:
         """Seconds that a closing connection may take to flush before TCP is aborted."""
         return self._settings.close_timeout
 
+    @property
+    def liveness(self) -> Liveness:
+        """What shows that the peer lives: "pong" or "progress", as for `KeepaliveMiddleware`."""
+        return self._settings.liveness
+
     async def ping(self) -> float:
         """Send a Ping now (RFC 6455 5.5.2) and wait for its Pong.
 
@@ -147,6 +152,7 @@ class Keepalive:
         *,
         ping_interval: float | None = UNCHANGED,
         ping_timeout: float | None = UNCHANGED,
+        liveness: Liveness = UNCHANGED,
     ) -> None:
         """Change settings for the rest of this connection, at once.
 
@@ -158,14 +164,21 @@ class Keepalive:
         Args:
             ping_interval: As for `KeepaliveMiddleware`, in seconds; unchanged if not given.
             ping_timeout: Likewise.
+            liveness: Likewise, "pong" or "progress".
 
         Raises:
-            TypeError: A setting is not a number nor `None`; nothing has been changed.
-            ValueError: A setting is not positive and finite; nothing has been changed.
+            TypeError: A time is not a number nor `None`, or `liveness` is not a string; nothing has
+                been changed.
+            ValueError: A time is not positive and finite, or `liveness` is something else; nothing
+                has been changed.
             RuntimeError: This is not the event loop's thread; nothing has been changed.
         """
         self._must_be_called_in_its_thread("configure", "loop.call_soon_threadsafe")
-        given = {"ping_interval": ping_interval, "ping_timeout": ping_timeout}
+        given = {
+            "ping_interval": ping_interval,
+            "ping_timeout": ping_timeout,
+            "liveness": liveness,
+        }
         changes: Any = {name: value for name, value in given.items() if value is not UNCHANGED}
         self._configure(dataclasses.replace(self._settings, **changes))
 

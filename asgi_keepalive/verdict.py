@@ -39,6 +39,13 @@ class Verdict:
             was unread; `None` if it always read.
         stalled: How long the event loop stood still while the Pong was awaited. The deadline has
             been postponed, once, by as long, at most by `ping_timeout`.
+        acknowledged: How many bytes the peer's kernel has acknowledged since the Ping was written.
+            `None` if they were not counted then: with `liveness="pong"`, or with nothing buffered
+            in front of it.
+        received: How many bytes have come from the peer since then; `None` likewise, unless `quiet`
+            tells that none have.
+
+    With `liveness="progress"`, `behind` and `stalled` count since the deadline was last put off.
     """
 
     reason: Reason
@@ -47,6 +54,8 @@ class Verdict:
     unsent: int | None
     behind: float | None
     stalled: float
+    acknowledged: int | None = None
+    received: int | None = None
 
     def __str__(self) -> str:
         return f"{self.reason}: {self._evidence()}"
@@ -57,11 +66,13 @@ class Verdict:
         if self.reason == "application behind":
             return f"its unread messages have kept the server from reading for {self.behind:.3g} s"
         if self.reason == "frozen":
-            return f"{self.unsent:,} bytes could not leave"
+            some = f", {self.acknowledged:,} were acknowledged" if self.acknowledged else ""
+            return f"{self.unsent:,} bytes could not leave{some}"
         if self.reason == "stalled":
             return f"the event loop stood still for {self.stalled:.3g} s"
         if self.reason == "unanswered":
-            return f"no Pong has come, the last of anything else {self.quiet:.3g} s ago"
+            some = f", {self.received:,} bytes in all" if self.received else ""
+            return f"no Pong has come, the last of anything else {self.quiet:.3g} s ago{some}"
         if self.quiet is None:
             return "no Pong has come"
         return f"nothing has come for {self.quiet:.3g} s"
@@ -72,7 +83,14 @@ REFUSED = Verdict("refused", waited=0.0, quiet=None, unsent=None, behind=None, s
 
 
 def judge(
-    traffic: Traffic, *, waited: float, timeout: float, paused: float, stalled: float
+    traffic: Traffic,
+    *,
+    waited: float,
+    timeout: float,
+    paused: float,
+    stalled: float,
+    acknowledged: int | None = None,
+    received: int | None = None,
 ) -> Verdict:
     """Return the verdict that the evidence leads to, see `Verdict`.
 
@@ -82,6 +100,8 @@ def judge(
         timeout: How long to wait for a Pong, had nothing postponed the deadline.
         paused: For how long reading was paused meanwhile, in all.
         stalled: For how long the event loop stood still meanwhile.
+        acknowledged: How many bytes were acknowledged meanwhile, if that has been counted.
+        received: How many bytes came meanwhile, if that has been counted.
     """
     quiet, unsent = traffic.get("quiet"), traffic.get("unsent")
     reason: Reason = "silent"
@@ -93,4 +113,6 @@ def judge(
         reason = "stalled"
     elif quiet is not None and quiet < waited - TICK:
         reason = "unanswered"
-    return Verdict(reason, waited, quiet, unsent, paused or None, stalled)
+    if received is None and quiet is not None and quiet >= waited - TICK:
+        received = 0
+    return Verdict(reason, waited, quiet, unsent, paused or None, stalled, acknowledged, received)

@@ -119,6 +119,7 @@ def serve(ws: str, loop: str) -> Iterator[Serve]:
             ping_interval: float | None = INTERVAL,
             ping_timeout: float | None = TIMEOUT,
             close_timeout: float = CLOSE_TIMEOUT,
+            liveness: Any = "pong",
             expect: tuple[str, ...] = (),
             **config: Any,
         ) -> Server:
@@ -127,6 +128,7 @@ def serve(ws: str, loop: str) -> Iterator[Serve]:
                 ping_interval=ping_interval,
                 ping_timeout=ping_timeout,
                 close_timeout=close_timeout,
+                liveness=liveness,
             )
             server = serving(wrapped, **{"ws": ws, "loop": loop, **config})
             servers.append(server)

@@ -61,8 +61,11 @@ def test_imports_are_found() -> None:
 
 
 def test_heartbeat_is_without_io() -> None:
-    assert own("asgi_keepalive.heartbeat") == {"latency", "settings"}
+    needed = {"extension", "latency", "progress", "settings", "verdict"}
+    assert own("asgi_keepalive.heartbeat") == needed
+    assert own("asgi_keepalive.progress") == {"extension", "verdict"}
     assert foreign("asgi_keepalive.heartbeat") == {"dataclasses", "math"}
+    assert foreign("asgi_keepalive.progress") == {"typing"}
 
 
 @pytest.mark.parametrize("module", ["latency", "settings", "stepping", "timer", "text"])

@@ -102,6 +102,19 @@ class TestTimeout:
         assert elapsed() == 83
 
 
+class TestLiveness:
+    @in_no_time
+    async def test_counts_for_a_ping_in_flight(self) -> None:
+        server, app = await accepted(**TIMES)
+        assert app.keepalive.liveness == "pong"
+        await asyncio.sleep(22)
+        app.keepalive.configure(liveness="progress")
+        assert (app.keepalive.liveness, app.keepalive.ping_timeout) == ("progress", 10)
+        server.traffic = {"quiet": 1.0}
+        assert await app.receive() == FAILED
+        assert elapsed() == 40
+
+
 class TestWhenever:
     @in_no_time
     async def test_before_accept(self) -> None:
@@ -156,6 +169,11 @@ class TestWhenever:
             {"ping_interval": 3, "ping_timeout": "4"},
             TypeError,
             "ping_timeout must be a positive number of seconds or None, not '4'",
+        ),
+        (
+            {"ping_interval": 3, "liveness": "any"},
+            ValueError,
+            'liveness must be "pong" or "progress", not \'any\'',
         ),
     ],
 )

@@ -87,6 +87,26 @@ class TestCloseTimeout:
         assert KeepaliveMiddleware(app, close_timeout=value).settings == Settings(20, 20, value)
 
 
+class TestLiveness:
+    @pytest.mark.parametrize(
+        ("value", "error"),
+        [
+            *((value, ValueError) for value in ("", "Pong", "traffic", "pong ")),
+            *((value, TypeError) for value in (None, True, 1, b"pong", ["pong"], Odd())),
+        ],
+        ids=repr,
+    )
+    def test_anything_else(
+        self, caplog: pytest.LogCaptureFixture, value: object, error: type[Exception]
+    ) -> None:
+        text = refusal(caplog, "liveness", value, error)
+        assert text == f'liveness must be "pong" or "progress", not {shown(value)}'
+
+    @pytest.mark.parametrize("value", ["pong", "progress"])
+    def test_accepted(self, value: Any) -> None:
+        assert KeepaliveMiddleware(app, liveness=value).settings == Settings(20, 20, 10, value)
+
+
 @pytest.mark.parametrize(
     ("settings", "text"),
     [
@@ -115,6 +135,7 @@ def test_defaults() -> None:
         "ping_interval": 20.0,
         "ping_timeout": 20.0,
         "close_timeout": 10.0,
+        "liveness": "pong",
         "required": False,
     }
 

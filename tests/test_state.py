@@ -36,6 +36,7 @@ class TestKeepalive:
             "ping_interval",
             "ping_timeout",
             "close_timeout",
+            "liveness",
             "unknown",
         ],
     )
@@ -48,6 +49,7 @@ class TestKeepalive:
         assert keepalive.ping_interval == 1
         assert keepalive.ping_timeout is None
         assert keepalive.close_timeout == 0
+        assert keepalive.liveness == "pong"
 
     @in_no_time
     async def test_from_the_beginning_to_the_end_of_a_connection(self) -> None:

@@ -35,6 +35,15 @@ from .support.timeouts import FAILED, TIMEOUT
         ({"quiet": 0.25, "stalled": 0.5}, "stalled: the event loop stood still for 0.5 s"),
         ({"stalled": 0.5}, "stalled: the event loop stood still for 0.5 s"),
         ({"unsent": 3_870_000}, "frozen: 3,870,000 bytes could not leave"),
+        (
+            {"unsent": 2_112_000, "acknowledged": 1600},
+            "frozen: 2,112,000 bytes could not leave, 1,600 were acknowledged",
+        ),
+        ({"unsent": 5, "acknowledged": 0, "received": 0}, "frozen: 5 bytes could not leave"),
+        (
+            {"quiet": 0.25, "received": 9},
+            "unanswered: no Pong has come, the last of anything else 0.25 s ago, 9 bytes in all",
+        ),
         ({"unsent": 1, "quiet": 0.25, "stalled": 0.5}, "frozen: 1 bytes could not leave"),
         (
             {"behind": 1.5, "unsent": 1, "stalled": 0.5},
@@ -52,11 +61,20 @@ from .support.timeouts import FAILED, TIMEOUT
 def test_judge(evidence: dict[str, Any], text: str) -> None:
     traffic: Any = {name: evidence[name] for name in ("quiet", "unsent") if name in evidence}
     paused, stalled = evidence.get("behind", 0.0), evidence.get("stalled", 0.0)
-    verdict = judge(traffic, waited=2.0, timeout=1.0, paused=paused, stalled=stalled)
+    counted = {name: evidence.get(name) for name in ("acknowledged", "received")}
+    verdict = judge(traffic, waited=2.0, timeout=1.0, paused=paused, stalled=stalled, **counted)
     assert str(verdict) == text
     assert text.startswith(verdict.reason)
     for name, value in evidence.items():
         assert getattr(verdict, name) == value
+
+
+@pytest.mark.parametrize(("quiet", "received"), [(1.97, None), (1.98, 0), (None, None)])
+def test_that_nothing_has_come_is_known_without_a_count(
+    quiet: float | None, received: int | None
+) -> None:
+    verdict = judge({"quiet": quiet}, waited=2.0, timeout=1.0, paused=0.0, stalled=0.0)
+    assert (verdict.received, verdict.acknowledged) == (received, None)
 
 
 @in_no_time

@@ -11,7 +11,7 @@ import logging
 from abc import ABC, abstractmethod
 from typing import Any
 
-from ..extension import Event
+from ..extension import Event, Traffic
 from . import kernel
 from .closing import BoundedTransport
 from .frames import close_frame
@@ -51,10 +51,10 @@ class Adapter(ABC):
     def is_open(self) -> bool:
         """Whether the handshake is complete and nobody has begun to close."""
 
-    def traffic(self) -> tuple[int | None, float | None]:
-        """Return how many bytes the transport has not sent, and for how long none have come.
+    def traffic(self) -> Traffic:
+        """Tell how things stand with the peer, but for what the transport buffers itself.
 
-        Each is `None` where that is unknown. What the transport buffers itself is not among them.
+        Where the kernel does not tell, the `Receiver` counts what comes.
         """
         return kernel.traffic(self.transport.get_extra_info("socket"))
 

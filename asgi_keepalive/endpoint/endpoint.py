@@ -169,10 +169,18 @@ class Endpoint:
         """Tell how things stand between the server and the peer."""
         if self._is_closing:
             return {}
-        unsent, quiet = self._adapter.traffic()
-        if buffered := transports.buffered(self._own_transport):
-            unsent = buffered + (unsent or 0)
-        return {"unsent": unsent, "quiet": quiet}
+        traffic = self._adapter.traffic()
+        if self._receiver is not None:
+            traffic.update(self._receiver.traffic())
+        if buffered := self.buffered():
+            traffic["unsent"] = buffered + (traffic.get("unsent") or 0)
+            if (unacknowledged := traffic.get("unacknowledged")) is not None:
+                traffic["unacknowledged"] = buffered + unacknowledged
+        return traffic
+
+    def buffered(self) -> int:
+        """Return how many written bytes the transport holds."""
+        return transports.buffered(self._own_transport)
 
     def _must_be_open(self) -> None:
         if self._is_closing or not self._adapter.is_open():

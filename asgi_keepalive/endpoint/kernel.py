@@ -9,6 +9,8 @@ import sys
 from array import array
 from typing import NamedTuple
 
+from ..extension import Traffic
+
 if sys.platform == "linux":
     import fcntl
     import termios
@@ -47,24 +49,40 @@ def _queued(sock: socket.socket, request: int) -> int:
     return size[0]
 
 
-TCP_INFO = struct.Struct("=52x I 88x I")
+TCP_INFO = struct.Struct("=16x I 8x I 20x I 64x Q Q 8x I")
 """The part that `traffic` reads, for Linux since 4.6 (`struct tcp_info` of `linux/tcp.h`)."""
 
 
-def traffic(sock: socket.socket | None) -> tuple[int | None, float | None]:
-    """Return how many bytes wait to be sent, and for how many seconds none have come.
-
-    Each is `None` where that is unknown. What waits has not been sent even once: the peer, or the
-    network, has no room for it. What has come counts also if it has not been read.
-    """
+def tells(sock: socket.socket | None) -> bool:
+    """Whether the kernel tells of the traffic; this is no system call."""
     if sys.platform != "linux" or sock is None:
-        return None, None
+        return False
+    return sock.family in (socket.AF_INET, socket.AF_INET6)
+
+
+def traffic(sock: socket.socket | None) -> Traffic:
+    """Return how things stand with the peer, as far as the kernel tells.
+
+    What is `unsent` has not been sent even once: the peer, or the network, has no room for it.
+    """
+    if not tells(sock):
+        return {}
+    assert sock is not None
     try:
         info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, TCP_INFO.size)
-        quiet, unsent = TCP_INFO.unpack(info)
+        mss, sacked, quiet, acknowledged, received, unsent = TCP_INFO.unpack(info)
     except (*GONE, struct.error):  # or it is not TCP, or this is an older Linux
-        return None, None
-    return unsent, quiet / 1000
+        return {}
+    unacknowledged = _queued(sock, termios.TIOCOUTQ)
+    # Behind a segment that was lost the peer acknowledges the others one by one (RFC 2018).
+    sacked = min(sacked * mss, unacknowledged)
+    return {
+        "unsent": unsent,
+        "quiet": quiet / 1000,
+        "acknowledged": acknowledged + sacked,
+        "unacknowledged": unacknowledged - sacked,
+        "received": received,
+    }
 
 
 class Transferred(NamedTuple):

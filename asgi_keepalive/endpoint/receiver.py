@@ -17,6 +17,8 @@ import threading
 import time
 from typing import Protocol
 
+from ..extension import Traffic
+from . import kernel
 from .adapter import ReadingAdapter
 from .events import Close, Failure, Ping, Pong
 from .frames import TOO_BIG, pong_frame
@@ -94,6 +96,10 @@ class Receiver(asyncio.Protocol):
     def discard(self) -> None:
         """The application has closed: let nothing pause reading any more."""
         self._queue.discard()
+
+    def traffic(self) -> Traffic:
+        """Tell what has come, if it is counted."""
+        return {}
 
     # The transport calls these.
 
@@ -262,10 +268,39 @@ class BufferedReceiver(Receiver, asyncio.BufferedProtocol):
         self.data_received(bytes(_buffers.view[:nbytes]))
 
 
+class CountingReceiver(Receiver):
+    """A receiver that counts what comes, where the kernel does not tell."""
+
+    __slots__ = ("_heard_at", "_received")
+
+    def __init__(self, adapter: ReadingAdapter, endpoint: Told) -> None:
+        super().__init__(adapter, endpoint)
+        self._heard_at = time.monotonic()
+        self._received = 0
+
+    def traffic(self) -> Traffic:
+        return {"quiet": time.monotonic() - self._heard_at, "received": self._received}
+
+    def data_received(self, data: bytes) -> None:
+        self._heard_at = time.monotonic()
+        self._received += len(data)
+        super().data_received(data)
+
+
+class CountingBufferedReceiver(CountingReceiver, BufferedReceiver):
+    """Both."""
+
+    __slots__ = ()
+
+
 def receive(adapter: ReadingAdapter, transport: asyncio.Transport, endpoint: Told) -> Receiver:
     """Let a transport call a new receiver, from now on, in the cheapest way."""
     # uvloop has a buffer of its own, and so has TLS.
     is_plain = isinstance(adapter.loop, asyncio.BaseEventLoop) and transport.can_write_eof()
-    receiver = (BufferedReceiver if is_plain else Receiver)(adapter, endpoint)
+    if kernel.tells(transport.get_extra_info("socket")):
+        kind = BufferedReceiver if is_plain else Receiver
+    else:
+        kind = CountingBufferedReceiver if is_plain else CountingReceiver
+    receiver = kind(adapter, endpoint)
     transport.set_protocol(receiver)
     return receiver

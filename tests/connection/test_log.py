@@ -45,6 +45,8 @@ class TestLog:
             "unsent": None,
             "behind": None,
             "stalled": 0,
+            "acknowledged": None,
+            "received": None,
         }
 
     @in_no_time

@@ -169,10 +169,15 @@ class TestTraffic:
     @pytest.mark.parametrize(
         ("of_kernel", "buffered", "expected"),
         [
-            ((None, None), 0, {"unsent": None, "quiet": None}),
-            ((None, None), 5, {"unsent": 5, "quiet": None}),
-            ((0, 1.5), 0, {"unsent": 0, "quiet": 1.5}),
-            ((7, 1.5), 5, {"unsent": 12, "quiet": 1.5}),
+            ({}, 0, {}),
+            ({}, 5, {"unsent": 5}),
+            ({"unsent": 0, "quiet": 1.5}, 0, {"unsent": 0, "quiet": 1.5}),
+            ({"unsent": 7, "quiet": 1.5}, 5, {"unsent": 12, "quiet": 1.5}),
+            (
+                {"unsent": 7, "acknowledged": 3, "unacknowledged": 9, "received": 2},
+                5,
+                {"unsent": 12, "acknowledged": 3, "unacknowledged": 14, "received": 2},
+            ),
         ],
     )
     @in_no_time
@@ -183,11 +188,24 @@ class TestTraffic:
 
         def traffic(sock: object) -> Any:
             assert sock is one.transport.get_extra_info("socket")
-            return of_kernel
+            return of_kernel.copy()
 
         monkeypatch.setattr(kernel, "traffic", traffic)
         one.transport.buffered = buffered
         assert one.endpoint.traffic() == expected
+        assert one.endpoint.buffered() == buffered
+
+    @in_no_time
+    async def test_is_what_has_been_read_where_the_kernel_does_not_tell(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(kernel, "tells", lambda sock: False)
+        one = Connected()
+        one.receive(b"12345")
+        await asyncio.sleep(3)
+        one.receive(b"678")
+        await asyncio.sleep(2)
+        assert one.endpoint.traffic() == {"quiet": 2, "received": 8}
 
     @in_no_time
     async def test_is_nothing_once_the_connection_closes(self) -> None:

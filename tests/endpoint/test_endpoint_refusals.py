@@ -58,7 +58,7 @@ class TestEachKind:
         functions = Functions(one.endpoint)
         assert functions.keys() == Extension.__annotations__.keys()
         assert all(function == getattr(one.endpoint, name) for name, function in functions.items())
-        assert len(functions) == 6
+        assert len(functions) == 7
         with pytest.raises(KeyError):
             functions["pong"]
         assert "_must_be_open" not in functions

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from asgi_keepalive.endpoint import kernel
 from asgi_keepalive.endpoint.kernel import (
     NOTSENT_LOWAT,
     UNSENT,
@@ -112,17 +113,35 @@ class TestTraffic:
         near, far = pair
         far.send(b"x")
         time.sleep(0.1)
-        unsent, quiet = traffic(near)  # though it has not been read
-        assert unsent == 0
-        assert quiet is not None
-        assert 0.08 < quiet < 1
+        told = traffic(near)  # though it has not been read
+        assert (told["unsent"], told["received"]) == (0, 1)
+        assert told["quiet"] is not None
+        assert 0.08 < told["quiet"] < 1
 
     def test_peer_without_room(self, pair: Pair) -> None:
         near, _ = pair
         sent = fill(near)
-        unsent, _ = traffic(near)
+        told = traffic(near)
+        unsent, left = told["unsent"], told["unacknowledged"]
         assert unsent is not None
-        assert 0 < unsent < sent
+        assert left is not None
+        assert 0 < unsent <= left < sent
+        assert told["acknowledged"] == sent - left + 1  # the SYN of the one that connected
+
+    @pytest.mark.parametrize(("queued", "sacked"), [(9_000, 3_000), (2_000, 2_000)])
+    def test_what_is_acknowledged_behind_a_lost_segment(
+        self, monkeypatch: pytest.MonkeyPatch, queued: int, sacked: int
+    ) -> None:
+        class Losing(socket.socket):
+            def getsockopt(self, *args: Any) -> Any:
+                numbers = dict.fromkeys(range(0, 148, 4), 0) | {16: 1_000, 28: 3, 120: 50_000}
+                return b"".join(number.to_bytes(4, sys.byteorder) for number in numbers.values())
+
+        monkeypatch.setattr(kernel, "_queued", lambda sock, request: queued)
+        with Losing() as losing:
+            told = traffic(losing)
+        assert told["acknowledged"] == 50_000 + sacked
+        assert told["unacknowledged"] == queued - sacked
 
     def test_older_linux(self) -> None:
         class Older(socket.socket):
@@ -130,7 +149,7 @@ class TestTraffic:
                 return bytes(104)
 
         with Older() as older:
-            assert traffic(older) == (None, None)
+            assert traffic(older) == {}
             assert transferred(older) is None
 
 
@@ -162,7 +181,7 @@ class TestSocketsThatTellNothing:
         near, _ = pair
         near.close()
         assert unacknowledged(near) == 0
-        assert traffic(near) == (None, None)
+        assert traffic(near) == {}
         assert transferred(near) is None
         assert duplicate(near) is None
         bound_unsent(near)
@@ -182,7 +201,7 @@ class TestSocketsThatTellNothing:
             await asyncio.sleep(0)
             assert sock.fileno() == -1
             assert unacknowledged(sock) == 0
-            assert traffic(sock) == (None, None)
+            assert traffic(sock) == {}
             assert transferred(sock) is None
             assert duplicate(sock) is None
             bound_unsent(sock)
@@ -194,7 +213,7 @@ class TestSocketsThatTellNothing:
         near, far = socket.socketpair()
         with near, far:
             assert unacknowledged(near) == 0
-            assert traffic(near) == (None, None)
+            assert traffic(near) == {}
             assert transferred(near) is None
             bound_unsent(near)
             reset_on_close(near)
@@ -216,13 +235,13 @@ class TestSocketsThatTellNothing:
         monkeypatch.setattr(sys, "platform", "darwin")
         unlooked_at: Any = object()
         assert unacknowledged(unlooked_at) == unread(unlooked_at) == 0
-        assert traffic(unlooked_at) == (None, None)
+        assert traffic(unlooked_at) == {}
         assert transferred(unlooked_at) is None
 
     def test_event_loop_that_has_no_socket_any_more(self) -> None:
         """Over TLS, uvloop's says so before it tells the protocol that the connection is lost."""
         assert unacknowledged(None) == unread(None) == 0
-        assert traffic(None) == (None, None)
+        assert traffic(None) == {}
         assert transferred(None) is None
         assert duplicate(None) is None
         bound_unsent(None)

@@ -115,6 +115,12 @@ class Network:
         """Let the router drop the packets that match, in the words of `iptables`."""
         self.router.run("iptables", "--append", "FORWARD", *match, "--jump", "DROP")
 
+    def slow_down(self, host: Host, rate: str, limit: str = "64kb") -> None:
+        """Let a host's link carry no more, in the words of `tc`; `limit` is what it buffers."""
+        shape = ["root", "tbf", "rate", rate, "burst", "16kb", "limit", limit]
+        self.router.run("tc", "qdisc", "add", "dev", host.port, *shape)
+        host.run("tc", "qdisc", "add", "dev", "eth0", *shape)
+
     def close(self) -> None:
         for relay in self._relays:
             relay.close()

@@ -9,8 +9,10 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from asgi_keepalive.heartbeat import REMEMBERED, Expire, Fail, Heartbeat, Ping, SendPing
+from asgi_keepalive.extension import Traffic
+from asgi_keepalive.heartbeat import REMEMBERED, Expire, Heartbeat, Overdue, Ping, SendPing
 from asgi_keepalive.settings import Settings
+from asgi_keepalive.verdict import Verdict
 
 from ..support.heartbeat import START
 
@@ -21,14 +23,20 @@ REFUSED = 8.0
 """A Ping that would take longer to write than this is refused instead."""
 
 LIMIT = st.none() | st.sampled_from([0.01, 1.0, 2.0, 5.0])
-SETTINGS = st.builds(Settings, ping_interval=LIMIT, ping_timeout=LIMIT)
+SETTINGS = st.builds(
+    Settings,
+    ping_interval=LIMIT,
+    ping_timeout=LIMIT,
+    liveness=st.sampled_from(["pong", "progress"]),
+)
+BYTES = st.sampled_from([0, 1, 600, 5_000, 100_000])
 
 
 class ArbitraryEvents(RuleBasedStateMachine):
     """Whatever the application, the peer, the clock and the event loop do."""
 
-    @initialize(settings=SETTINGS)
-    def begin(self, settings: Settings) -> None:
+    @initialize(settings=SETTINGS, is_counted=st.booleans())
+    def begin(self, settings: Settings, is_counted: bool) -> None:
         self.now = START
         self.heartbeat = Heartbeat(settings)
         self.ended = False
@@ -41,6 +49,11 @@ class ArbitraryEvents(RuleBasedStateMachine):
         self.pauses: list[tuple[float, float]] = []
         self.paused_at: float | None = None
         self.always_without_timeout = settings.ping_timeout is None
+        self.acknowledged_bytes = self.unacknowledged_bytes = self.received_bytes = 0
+        self.heard_at = START
+        self.progressed_at = START
+        self.is_counted = is_counted
+        self.put_off_at: dict[Ping, float] = {}
 
     @property
     def settings(self) -> Settings:
@@ -52,11 +65,42 @@ class ArbitraryEvents(RuleBasedStateMachine):
 
     def write(self, ping: Ping, delay: float) -> None:
         self.now += delay
-        self.heartbeat.written(ping, self.now)
+        counts = self.unacknowledged_bytes and self.heartbeat.counts(ping)
+        self.unacknowledged_bytes += 6
+        self.heartbeat.written(ping, self.now, self.traffic() if counts else None)
         self.in_flight.append(ping)
         self.written_at[ping] = self.now
         timeout = self.timeouts[ping] = self.settings.ping_timeout
         self.due[ping] = inf if timeout is None else self.now + timeout
+
+    def traffic(self) -> Traffic:
+        if not self.is_counted:
+            return {"unsent": self.unacknowledged_bytes or None}
+        return {
+            "unsent": self.unacknowledged_bytes,
+            "quiet": self.now - self.heard_at,
+            "acknowledged": self.acknowledged_bytes,
+            "unacknowledged": self.unacknowledged_bytes,
+            "received": self.received_bytes,
+        }
+
+    @rule(count=BYTES)
+    def bytes_are_written(self, count: int) -> None:
+        self.unacknowledged_bytes += count
+
+    @rule(count=BYTES)
+    def bytes_are_acknowledged(self, count: int) -> None:
+        count = min(count, self.unacknowledged_bytes)
+        self.acknowledged_bytes += count
+        self.unacknowledged_bytes -= count
+        if count:
+            self.progressed_at = self.now
+
+    @rule(count=BYTES)
+    def bytes_are_received(self, count: int) -> None:
+        self.received_bytes += count
+        if count:
+            self.progressed_at = self.heard_at = self.now
 
     @precondition(lambda self: not self.heartbeat.is_open and not self.ended)
     @rule()
@@ -95,8 +139,8 @@ class ArbitraryEvents(RuleBasedStateMachine):
         self.heartbeat.read_paused(self.paused_at is not None, self.now)
 
     def paused(self, ping: Ping) -> float:
-        """Return for how long reading has been paused since the Ping was written."""
-        written_at = self.written_at[ping]
+        """Return for how long reading has been paused since the Ping was written, or put off."""
+        written_at = self.put_off_at.get(ping, self.written_at[ping])
         pauses = list(self.pauses)
         if self.paused_at is not None:
             pauses.append((self.paused_at, self.now))
@@ -112,6 +156,7 @@ class ArbitraryEvents(RuleBasedStateMachine):
     def tick(self, delay: float, stood_still: float) -> None:
         now = self.now
         before = {ping: ping.postponed for ping in self.in_flight}
+        put_off = self.put_off_at.copy()
         overdue = {ping for ping in self.in_flight if ping.deadline <= now}
         was_open = self.heartbeat.is_open
         commands = self.heartbeat.tick(now, self.payload(), stood_still)
@@ -125,7 +170,9 @@ class ArbitraryEvents(RuleBasedStateMachine):
         if self.ended:
             return
         for ping in before.keys() & set(self.in_flight):
-            if ping.postponed != before[ping]:  # which is for the first time
+            if self.put_off_at.get(ping) != put_off.get(ping):
+                assert ping.postponed == 0
+            elif ping.postponed != before[ping]:  # which is for the first time
                 timeout = self.timeouts[ping]
                 assert timeout is not None
                 assert ping in overdue
@@ -144,7 +191,7 @@ class ArbitraryEvents(RuleBasedStateMachine):
         else:
             self.write(ping, delay)
 
-    def given_up(self, command: Expire | Fail, now: float) -> None:
+    def given_up(self, command: Expire | Overdue, now: float) -> None:
         ping = command.ping
         timeout = self.timeouts[ping]
         assert timeout is not None
@@ -155,8 +202,23 @@ class ArbitraryEvents(RuleBasedStateMachine):
             self.in_flight.remove(ping)
         else:
             assert self.awaited() == [ping]
+            self.judged(ping, timeout, now)
+
+    def judged(self, ping: Ping, timeout: float, now: float) -> None:
+        """The Ping is overdue, so that the connection is failed, or it is put off."""
+        paused = self.paused(ping)
+        judged = self.heartbeat.judge(ping, self.traffic(), now)
+        if isinstance(judged, Verdict):
             self.in_flight.clear()
             self.ended = True
+            return
+        assert self.settings.liveness == "progress"
+        assert paused <= timeout + ROUNDING
+        assert now < judged.until <= now + timeout
+        # Without any progress it is put off once.
+        assert self.progressed_at >= self.put_off_at.get(ping, self.progressed_at)
+        self.put_off_at[ping] = now
+        self.due[ping] = judged.until
 
     def awaited(self) -> list[Ping]:
         return [ping for ping in self.in_flight if ping.deadline < inf and not ping.manual]

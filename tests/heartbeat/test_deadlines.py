@@ -6,8 +6,9 @@ from math import inf
 
 import pytest
 
-from asgi_keepalive.heartbeat import Expire, Fail, SendPing
+from asgi_keepalive.heartbeat import Expire, Overdue, SendPing
 from asgi_keepalive.settings import Settings
+from asgi_keepalive.verdict import Verdict
 
 from ..support.heartbeat import (
     START,
@@ -29,14 +30,15 @@ class TestWhenThePeerIsDead:
         heartbeat.written(ping, START + 20.5)
         assert heartbeat.wake_at == START + 30.5
         assert heartbeat.tick(START + 30.4999, b"", UP_TO_DATE) == []
-        assert heartbeat.tick(START + 30.5, b"", UP_TO_DATE) == [Fail(ping)]
+        assert heartbeat.tick(START + 30.5, b"", UP_TO_DATE) == [Overdue(ping)]
 
     def test_failure_is_the_end(self) -> None:
         heartbeat = opened(ping_interval=20, ping_timeout=10)
         ping = keepalive_ping(heartbeat)
         manual = manual_ping(heartbeat, b"manual", START + 20)
         # Nothing besides it: there is no sense in telling that another Ping has expired.
-        assert heartbeat.tick(START + 100, b"", UP_TO_DATE) == [Fail(ping)]
+        assert heartbeat.tick(START + 100, b"", UP_TO_DATE) == [Overdue(ping)]
+        assert isinstance(heartbeat.judge(ping, {}, START + 100), Verdict)
         assert not heartbeat.is_open
         assert heartbeat.wake_at == inf
         assert heartbeat.tick(START + 200, b"", UP_TO_DATE) == []
@@ -76,12 +78,12 @@ class TestStalledLoop:
         assert heartbeat.tick(START + 33, b"", 3) == []
         assert ping.postponed
         assert heartbeat.wake_at == ping.deadline == START + 36
-        assert heartbeat.tick(START + 36, b"", UP_TO_DATE) == [Fail(ping)]
+        assert heartbeat.tick(START + 36, b"", UP_TO_DATE) == [Overdue(ping)]
 
     def test_a_loop_that_has_caught_up_excuses_nothing(self) -> None:
         heartbeat = opened(ping_interval=20, ping_timeout=10)
         ping = keepalive_ping(heartbeat)
-        assert heartbeat.tick(START + 33, b"", UP_TO_DATE) == [Fail(ping)]
+        assert heartbeat.tick(START + 33, b"", UP_TO_DATE) == [Overdue(ping)]
         assert not ping.postponed
 
     def test_by_no_more_than_the_timeout(self) -> None:
@@ -94,7 +96,7 @@ class TestStalledLoop:
         heartbeat = opened(ping_interval=20, ping_timeout=10)
         ping = keepalive_ping(heartbeat)
         assert heartbeat.tick(START + 33, b"", 3) == []
-        assert heartbeat.tick(START + 50, b"", 10) == [Fail(ping)]
+        assert heartbeat.tick(START + 50, b"", 10) == [Overdue(ping)]
 
     def test_deadlines_do_not_gather_at_one_instant(self) -> None:
         """Thousands that come at once would make the loop stand still again."""
@@ -163,9 +165,11 @@ class TestApplicationThatIsBehind:
                 if commands and isinstance(commands[0], SendPing):
                     ping = sent(commands)
                     heartbeat.written(ping, woken_at)
+                elif commands:
+                    heartbeat.close()
             heartbeat.read_paused(paused, START + at)
         assert ping is not None
-        assert commands == [Fail(ping)]
+        assert commands == [Overdue(ping)]
         assert woken_at == START + overdue_at
 
     def test_how_long_it_was_in_all(self) -> None:
@@ -219,7 +223,7 @@ class TestApplicationThatIsBehind:
         if resumed:
             heartbeat.read_paused(False, START + 47)
         assert heartbeat.tick(START + 48, b"", 4) == []
-        assert heartbeat.tick(START + 49, b"", 4) == [Fail(ping)]
+        assert heartbeat.tick(START + 49, b"", 4) == [Overdue(ping)]
 
     def test_a_pause_after_a_stall_counts_too(self) -> None:
         heartbeat = opened(ping_interval=20, ping_timeout=10)
@@ -229,7 +233,7 @@ class TestApplicationThatIsBehind:
         heartbeat.read_paused(False, START + 35)
         assert heartbeat.tick(START + 35, b"", 4) == []
         assert heartbeat.wake_at == START + 38
-        assert heartbeat.tick(START + 38, b"", 4) == [Fail(ping)]
+        assert heartbeat.tick(START + 38, b"", 4) == [Overdue(ping)]
 
     def test_a_deadline_that_was_turned_off_does_not_come_back(self) -> None:
         heartbeat = opened(ping_interval=20, ping_timeout=10)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from asgi_keepalive.heartbeat import EARLY, Fail, Heartbeat
+from asgi_keepalive.heartbeat import EARLY, Heartbeat, Overdue
 from asgi_keepalive.settings import Settings
 
 from ..support.heartbeat import (
@@ -127,7 +127,7 @@ class TestOtherSettings:
         heartbeat.configure(Settings(**off))
         assert ping.deadline == inf
         commands = heartbeat.tick(START + 1000, b"next", UP_TO_DATE)
-        assert not any(isinstance(command, Fail) for command in commands)
+        assert not any(isinstance(command, Overdue) for command in commands)
         assert bool(commands) == (turned_off == "ping_timeout")
         # Its Pong still tells the latency.
         assert heartbeat.pong(b"ping", START + 1001) == [ping]

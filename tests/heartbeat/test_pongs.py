@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from asgi_keepalive.heartbeat import Fail
+from asgi_keepalive.heartbeat import Overdue
 
 from ..support.heartbeat import START, UP_TO_DATE, keepalive_ping, manual_ping, opened
 
@@ -54,7 +54,7 @@ class TestWhichPongCounts:
         manual_ping(heartbeat, b"manual", START + 19)
         ping = keepalive_ping(heartbeat)
         heartbeat.pong(b"manual", START + 21)
-        assert heartbeat.tick(START + 30, b"", UP_TO_DATE) == [Fail(ping)]
+        assert heartbeat.tick(START + 30, b"", UP_TO_DATE) == [Overdue(ping)]
 
     def test_unanswered_pings_are_remembered_up_to_a_bound(self) -> None:
         heartbeat = opened(ping_interval=1, ping_timeout=None)

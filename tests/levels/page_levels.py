@@ -24,7 +24,7 @@ AHEAD = 32, 1 << 20
 TCP_CLOSE = 7
 """A state in Linux's `struct tcp_info`."""
 
-LAST_DATA_RECV, NOTSENT_BYTES = 52, 144
+LAST_DATA_RECV, BYTES_ACKED, NOTSENT_BYTES = 52, 120, 144
 """Offsets in that structure."""
 
 LEVELS = (
@@ -32,7 +32,7 @@ LEVELS = (
     ("fail",),
     ("read_ahead",),
     ("bound_closing",),
-    ("traffic",),
+    ("traffic", "buffered"),
 )
 
 
@@ -204,6 +204,17 @@ class Declaring(Connection):
         if self.closing:
             return {}
         info = self.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, NOTSENT_BYTES + 4)
+        acknowledged, received = struct.unpack_from("QQ", info, BYTES_ACKED)
         (quiet,) = struct.unpack_from("I", info, LAST_DATA_RECV)
         (unsent,) = struct.unpack_from("I", info, NOTSENT_BYTES)
-        return {"unsent": self.transport.get_write_buffer_size() + unsent, "quiet": quiet / 1000}
+        return {
+            "unsent": self.buffered() + unsent,
+            "quiet": quiet / 1000,
+            "acknowledged": acknowledged,
+            "unacknowledged": self.unacknowledged(),
+            "received": received,
+        }
+
+    def buffered(self) -> int:
+        """Return what the transport holds."""
+        return self.transport.get_write_buffer_size()

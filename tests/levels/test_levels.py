@@ -45,6 +45,13 @@ async def send_only(scope: Any, receive: Any, send: Any, reports: Reports) -> No
     reports.put("raised")
 
 
+async def send_much(scope: Any, receive: Any, send: Any, reports: Reports) -> None:
+    """Send one large message to a peer that may be slow, and report the disconnect."""
+    get_keepalive(scope).configure(liveness="progress")
+    await send({"type": "websocket.send", "bytes": bytes(4_500_000)})
+    reports.put(await receive())
+
+
 async def fill(scope: Any, receive: Any, send: Any, reports: Reports) -> None:
     """Fill all buffers, and report the verdict once the blocked `send` has raised."""
     reports.put((await stream(send)).verdict)
@@ -152,6 +159,14 @@ def verdict_has_evidence(server: Server, reports: Reports) -> None:
         assert reports.get().unsent > 0
 
 
+def slow_reader_gets_all(server: Server, reports: Reports) -> None:
+    with Client(server.port, receive_buffer=65536).open() as client:
+        client.read_slowly(4_000_000, 4_500_000)
+        client.answer(INTERVAL)
+        client.send(CLOSE, b"\x03\xe8")
+        assert reports.get()["code"] == 1000
+
+
 class Case(NamedTuple):
     """A scenario.
 
@@ -176,6 +191,7 @@ CASES = [
     Case(3, work, busy_application_keeps_its_peer),
     Case(4, close_behind_megabytes, closed_connection_ends_in_time),
     Case(5, fill, verdict_has_evidence),
+    Case(5, send_much, slow_reader_gets_all),
 ]
 
 

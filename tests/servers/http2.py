@@ -78,6 +78,7 @@ class Served:
             ping_interval=config.pop("ping_interval", INTERVAL),
             ping_timeout=config.pop("ping_timeout", TIMEOUT),
             close_timeout=config.pop("close_timeout", CLOSE_TIMEOUT),
+            liveness=config.pop("liveness", "pong"),
         )
         self._tls = tls
         self.server: Server = serving(

@@ -114,6 +114,19 @@ class Client:
         assert found[0] == opcode, found
         return found[1]
 
+    def read_slowly(self, rate: float, *sizes: int) -> None:
+        """Read binary messages of zeros, so many bytes a second, and answer Pings in between."""
+        waiting = list(sizes)
+        while waiting:
+            while (found := self._parse()) is None:
+                before = len(self.buffer)
+                self._fill()
+                time.sleep((len(self.buffer) - before) / rate)
+            if found[0] == PING:
+                self.send(PONG, found[1])
+            else:
+                assert found == (BINARY, bytes(waiting.pop(0)))
+
     def until_end(self) -> list[tuple[int, bytes]]:
         """Read, answering nothing, until the server closes; return the frames that came."""
         frames = []

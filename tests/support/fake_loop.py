@@ -149,6 +149,7 @@ class FakeServer:
             "read_ahead": self._read_ahead,
             "bound_closing": self._bound_closing,
             "traffic": lambda: self.tell_traffic(),
+            "buffered": lambda: self.tell_buffered(),
         }
         extension = {name: call for name, call in functions.items() if name not in lacks}
         self.scope: Scope = {
@@ -164,6 +165,8 @@ class FakeServer:
         self.close_timeout: float | None = None
         self.traffic: Any = {}
         self.tell_traffic: Callable[[], Any] = lambda: self.traffic
+        self.buffered = 0
+        self.tell_buffered: Callable[[], Any] = lambda: self.buffered
         self.on_pong: Any = None
         self.on_closing: Any = None
         self.on_read_paused: Any = None

@@ -16,6 +16,7 @@ from hypercorn.protocol.events import Body, Data, EndBody, Response
 from ...endpoint.adapter import disconnect
 from ...endpoint.closing import BoundedTransport
 from ...endpoint.libraries import unparsed_by_wsproto
+from ...extension import Traffic
 from .stream import ENDED_BY_APPLICATION, StreamAdapter
 from .streams import HTTP2Connection
 
@@ -33,7 +34,6 @@ class HTTP2Adapter(StreamAdapter):
         "_frames",
         "_handle",
         "_has_responded",
-        "_heard_at",
         "_room",
         "_send",
         "_writing_paused",
@@ -45,7 +45,6 @@ class HTTP2Adapter(StreamAdapter):
         self.transport = self._frames = connection.add(stream.stream_id)
         self._connection = connection
         self._has_responded = connection.has_responded(stream.stream_id)
-        self._heard_at = time.monotonic()
         self._room: asyncio.Future[None] | None = None  # for which `send` waits
         self._writing_paused = False
         self._handle = stream.handle
@@ -70,8 +69,8 @@ class HTTP2Adapter(StreamAdapter):
 
     # Between the two ends.
 
-    def traffic(self) -> tuple[int | None, float | None]:
-        return 0, time.monotonic() - self._heard_at
+    def traffic(self) -> Traffic:
+        return {"unsent": 0}  # the kernel's numbers are those of all streams
 
     def bound_unsent(self) -> None:
         self._connection.bound_unsent()
@@ -96,9 +95,9 @@ class HTTP2Adapter(StreamAdapter):
         if isinstance(event, Body) and not self._stream.handshake.accepted:
             await self._refuse()
         elif isinstance(event, Body):
-            self._heard_at = time.monotonic()
+            began = time.monotonic()
             self._frames.data_received(event.data)
-            if self._heard_at > self._connection.turn_ends:
+            if began > self._connection.turn_ends:
                 await self._connection.take_turns()
         elif isinstance(event, EndBody):
             self._frames.eof_received()
