@@ -53,6 +53,7 @@ class Progress:
     __slots__ = (
         "_acknowledged",
         "_at",
+        "_is_exact",
         "_position",
         "_received",
         "_since",
@@ -66,6 +67,7 @@ class Progress:
         self._at = self._written_at = written_at
         # It is that of the Ping's last byte, counted as what is acknowledged is.
         self._position = None if traffic is None else self._acknowledged + unacknowledged
+        self._is_exact = traffic is not None  # or its position is at most that
         self._received = self._since.get("received")
         self._was_put_off = False
 
@@ -98,8 +100,8 @@ class Progress:
         if acknowledged < position:
             why = f"{gained:,} bytes in front of it have been acknowledged"
             return PutOff(now + timeout, why) if gained >= self._least(now, timeout) else None
-        if self._acknowledged >= position:
-            return None
+        if self._acknowledged >= position or not self._is_exact:
+            return None  # it came before the last look, or may have
         share = (position - self._acknowledged) / gained
         until = self._at + share * (now - self._at) + timeout
         return PutOff(until, "it has come to the peer since") if until > now else None

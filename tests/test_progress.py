@@ -102,10 +102,10 @@ class TestSlowPeers:
         self.whole(serve, reports, ws, tls_config, tls=tls)
 
     def whole(self, serve: Serve, reports: Reports, ws: str, config: Any, **keys: Any) -> None:
-        sizes = [SIZE // 5] * 5 if ws == "daphne" else [SIZE]  # it sends no larger one
-        server = serve(Told(reports, *sizes), liveness="progress", **config)
+        part = 5 if ws == "daphne" else 1  # it sends no larger message
+        server = serve(Told(reports, SIZE // part), liveness="progress", **config)
         with Client(server.port, receive_buffer=65536, **keys).open() as client:
-            client.read_slowly(RATE, *sizes)
+            client.read_slowly(RATE // part, SIZE // part)
             client.answer(INTERVAL)
         assert reports.get()[1] is None
         assert put_off(server) >= 2

@@ -170,8 +170,8 @@ class TestNothingWasInFront:
         heartbeat, ping = pinged()
         assert judged(heartbeat, ping, 30, told(7, 3 * PACE, unsent=LITTLE)) == 40
         assert judged(heartbeat, ping, 40, told(7 + PACE, 2 * PACE)) == 50
-        assert judged(heartbeat, ping, 50, told(7 + 5 * PACE, PACE)) == 55
-        assert isinstance(judged(heartbeat, ping, 55, told(7 + 9 * PACE, PACE)), Verdict)
+        # All of it has come there since, and with it the Ping, which may have come long before.
+        assert isinstance(judged(heartbeat, ping, 50, told(7 + 5 * PACE, PACE)), Verdict)
 
 
 class TestReceiving:
