@@ -8,7 +8,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import Callable
+import struct
+from collections.abc import Callable, Iterator
 from typing import cast
 
 from .extension import OnClosing, OnPong, OnReadPaused, Server, Traffic
@@ -20,10 +21,18 @@ RAISED = (Exception, asyncio.CancelledError)
 """A server's function may raise these; an `OSError` says that the connection is not open."""
 
 
+_payloads: Iterator[tuple[bytes]] = iter(())
+
+
 def new_payload() -> bytes:
     """Return a payload that nobody can predict, for the next Ping."""
     # Peers see it. From 624 numbers of `random` they could compute what an application draws next.
-    return os.urandom(4)
+    # The system is asked for many at once, as a call of it takes longer than all the rest.
+    global _payloads
+    for (payload,) in _payloads:
+        return payload
+    _payloads = struct.iter_unpack("4s", os.urandom(4096))
+    return new_payload()
 
 
 class Levels:

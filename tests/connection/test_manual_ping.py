@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from typing import Any
 
 import pytest
@@ -150,7 +149,7 @@ class TestManualPing:
         self, monkeypatch: pytest.MonkeyPatch, answered: bool
     ) -> None:
         """Four random bytes may be the same twice."""
-        monkeypatch.setattr(os, "urandom", bytes)
+        monkeypatch.setattr("asgi_keepalive.connection.new_payload", lambda: bytes(4))
         server, app = await accepted(**TIMES, pong_after=1 if answered else None)
         pings = [asyncio.ensure_future(outcome(app.keepalive.ping())) for _ in range(3)]
         await asyncio.sleep(12)
