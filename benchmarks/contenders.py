@@ -5,6 +5,8 @@ loopback with that keepalive, and writes the port. It obeys the lines of its sta
 
 - `fill`: many connections are coming.
 - `watch`: they are there; look from now on how late the event loop is.
+- `stall`: block the event loop.
+- `collect`: collect garbage.
 - `report`: write, as JSON, how late it was at worst, and the ends of connections.
 
 It exits when its input ends.
@@ -43,6 +45,10 @@ from .files import allow_many_files
 
 LOOK = 0.005
 """Seconds from one look at how late the event loop is to the next."""
+
+
+STALL = 1.0
+"""Seconds for which the event loop is blocked."""
 
 
 class Report:
@@ -205,6 +211,10 @@ async def main(name: str, interval: float | None, ping_timeout: float) -> None:
                 gc.enable()
                 report.stall = 0.0
                 watching = loop.create_task(report.watch())
+            case "stall\n":
+                time.sleep(STALL)
+            case "collect\n":
+                gc.collect()
             case "report\n":
                 if watching is not None:
                     watching.cancel()

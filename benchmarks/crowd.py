@@ -11,6 +11,7 @@ import json
 import sys
 import time
 import zlib
+from collections import deque
 from typing import Any
 
 import uvloop
@@ -26,6 +27,12 @@ WINDOW_BITS = 12
 
 AT_ONCE = 100
 """How many connections are opened at the same time."""
+
+PATIENCE = 60
+"""Seconds that a handshake may take while many connect, on a machine that does other things."""
+
+TOGETHER = 0.05
+"""Pings that come within so many seconds come together."""
 
 LOOK = 0.001
 """Seconds from one look at how late the event loop is to the next."""
@@ -49,6 +56,7 @@ class Client(WSListener):
         if frame.msg_type == WSMsgType.PING:
             self.crowd.pings += 1
             self.pinged_at = time.monotonic()
+            self.crowd.pinged_at.append(self.pinged_at)
             if not self.is_silent:
                 transport.send_pong(frame.get_payload_as_bytes())
         elif frame.msg_type == WSMsgType.BINARY:
@@ -75,6 +83,7 @@ class Crowd:
     def __init__(self) -> None:
         self.clients: list[Client] = []
         self.deflates = False
+        self.pinged_at: deque[float] = deque(maxlen=50_000)
         self.pings = 0
 
     async def deflate(self) -> None:
@@ -93,6 +102,7 @@ class Crowd:
                     lambda client=client: client,
                     f"ws://127.0.0.1:{port}{name}",
                     enable_auto_pong=False,
+                    websocket_handshake_timeout=PATIENCE,
                     extra_headers=headers,
                 )
                 self.clients.append(client)
@@ -102,6 +112,18 @@ class Crowd:
     async def count_pings(self) -> int:
         """Return how many Pings have come."""
         return self.pings
+
+    async def count_together(self, seconds: float) -> tuple[int, int, float]:
+        """Return the most Pings that come together in that time, of how many, and `TOGETHER`."""
+        self.pinged_at.clear()
+        await asyncio.sleep(seconds)
+        times = list(self.pinged_at)
+        first = most = 0
+        for last, at in enumerate(times):
+            while times[first] < at - TOGETHER:
+                first += 1
+            most = max(most, last - first + 1)
+        return most, len(times), TOGETHER
 
     async def echo(self, size: int, count: int) -> None:
         """Let every client send so many messages of that size, each after the other's return."""
