@@ -41,9 +41,9 @@ class Calls:
         """Return the next event; after a failure it never blocks."""
         connection, server = self._connection, self._server
         timer = connection.timer
-        watch = timer.watch
+        crowd = timer.crowd
         # It is `turn_if_due`, without a call more for each message.
-        if time.monotonic() > (timer if watch is None else watch).turn_due:
+        if time.monotonic() > (timer if crowd is None else crowd).turn_due:
             await timer.turn()
         if connection.state is FAILED:
             return self._receive_what_is_left()
@@ -68,7 +68,7 @@ class Calls:
         """Send an event; after a failure it raises `KeepaliveTimeout`."""
         connection, server = self._connection, self._server
         timer = connection.timer
-        if timer.watch is None:
+        if timer.crowd is None:
             await timer.turn_if_due()
         if connection.state is FAILED:
             raise KeepaliveTimeout(connection.keepalive)
@@ -93,11 +93,11 @@ class Calls:
                 raise KeepaliveTimeout(connection.keepalive) from error
             await timer.turn_if_due()
             raise
-        watch = timer.watch
+        crowd = timer.crowd
         # The loop must not turn before the event is on its way: another one might overtake it.
-        if watch is not None and time.monotonic() > watch.turn_due:
+        if crowd is not None and time.monotonic() > crowd.turn_due:
             await timer.turn()
-        elif server.is_closing():
+        if server.is_closing():
             await asyncio.sleep(0)  # the event loop tells of it
         if connection.state is FAILED:
             raise KeepaliveTimeout(connection.keepalive)

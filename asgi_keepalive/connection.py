@@ -16,6 +16,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from enum import Enum
+from math import inf
 
 from .exceptions import KeepaliveUnsupported
 from .extension import Scope, Server
@@ -221,10 +222,17 @@ class Connection:
             self._set_timer()
 
     def _set_timer(self) -> None:
+        heartbeat, timer = self._heartbeat, self.timer
+        if heartbeat.next_ping_at != timer.ping_at:
+            interval = heartbeat.settings.ping_interval
+            heartbeat.next_ping_at = timer.plan(heartbeat.next_ping_at, interval)
+        deadline = heartbeat.deadline
+        if timer.has_deadline is (deadline == inf):
+            timer.watch_stalls(deadline < inf)
         # Wake when the next Ping may be due, rather than at a deadline. The Pong most often comes
         # before, and then the timer need not be set anew.
-        heartbeat = self._heartbeat
-        self.timer.set(heartbeat.wake_at, heartbeat.next_ping_at)
+        if timer.at > heartbeat.next_ping_at or timer.at > deadline:
+            timer.set(heartbeat.wake_at, heartbeat.next_ping_at)
 
     def _carry_out(self, command: Command, now: float) -> None:
         if isinstance(command, SendPing):

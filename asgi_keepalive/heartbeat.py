@@ -5,7 +5,8 @@ next Ping come in as arguments, commands come out. Its rules:
 
 1. A keepalive Ping is due `ping_interval` seconds after the last one was written, or refused. While
    `ping_timeout` is set it waits for that one's Pong too, so at most one is in flight; with
-   `None` one goes out per interval, and the last `REMEMBERED` are remembered.
+   `None` one goes out per interval, and the last `REMEMBERED` are remembered. It may go out a
+   little early, and whoever drives the heartbeat may move it (`next_ping_at`).
 2. Only a Pong with the payload of a Ping in flight counts. It acknowledges the Pings sent before
    that one as well (RFC 6455 5.5.3 lets a peer answer only the most recent Ping).
 3. A keepalive Ping still in flight `ping_timeout` seconds after it was written is overdue, and
@@ -35,8 +36,8 @@ from .verdict import Verdict
 REMEMBERED = 16
 """So many unanswered keepalive Pings are remembered while nothing times out."""
 
-EARLY = 0.001
-"""A Ping may go out so many seconds early: some event loops count in whole milliseconds."""
+EARLY, EARLY_SHARE = 0.02, 0.05
+"""A Ping may go out so many seconds early, and by that share of the interval: with others."""
 
 
 @dataclass(slots=True, eq=False)
@@ -120,7 +121,7 @@ class Heartbeat:
         self._paused_at: float | None = None  # since when it is
         self._pinged_at = 0.0  # when the last keepalive Ping was tried, or the connection opened
         self.next_ping_at = inf
-        """The next keepalive Ping is due then, provided that no Pong is awaited."""
+        """The next keepalive Ping is due then, if no Pong is awaited; it may be moved."""
 
     def open(self, now: float) -> None:
         """The connection has been accepted."""
@@ -154,11 +155,17 @@ class Heartbeat:
     @property
     def wake_at(self) -> float:
         """The time at which to call `tick` next; infinity if never."""
-        wake_at = self.next_ping_at if self._awaited is None else inf
+        deadline, next_ping_at = self.deadline, self.next_ping_at
+        return next_ping_at if next_ping_at < deadline and self._awaited is None else deadline
+
+    @property
+    def deadline(self) -> float:
+        """The first deadline of a Ping in flight; infinity if none has one."""
+        deadline = inf
         for ping in self._pings:
-            if ping.deadline < wake_at:
-                wake_at = ping.deadline
-        return wake_at
+            if ping.deadline < deadline:
+                deadline = ping.deadline
+        return deadline
 
     def tick(self, now: float, payload: bytes, stall: float) -> list[Command]:
         """Say what is to be done at `now`.
@@ -188,7 +195,8 @@ class Heartbeat:
                 return [Overdue(ping)]
         for command in commands:
             self._pings.remove(command.ping)
-        if self._awaited is None and now >= self.next_ping_at - EARLY:
+        early = EARLY_SHARE * (self.settings.ping_interval or 0.0)
+        if self._awaited is None and now >= self.next_ping_at - (early if early < EARLY else EARLY):
             commands.append(SendPing(self._new_ping(payload, now, manual=False)))
         return commands
 

@@ -68,9 +68,14 @@ def test_heartbeat_is_without_io() -> None:
     assert foreign("asgi_keepalive.progress") == {"typing"}
 
 
-@pytest.mark.parametrize("module", ["latency", "settings", "stepping", "timer", "text"])
+@pytest.mark.parametrize("module", ["latency", "phases", "settings", "stall", "stepping", "text"])
 def test_helpers_stand_alone(module: str) -> None:
     assert own(f"asgi_keepalive.{module}") <= {"text"}
+
+
+def test_timing_knows_no_connection() -> None:
+    assert own("asgi_keepalive.crowd") == {"phases", "stall"}
+    assert own("asgi_keepalive.timer") == {"crowd", "stall"}
 
 
 @pytest.mark.parametrize("module", ["calls", "connection", "levels", "manual"])

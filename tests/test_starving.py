@@ -10,12 +10,13 @@ import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any
+from unittest import mock
 
 import pytest
 
 from asgi_keepalive import KeepaliveMiddleware
 from asgi_keepalive.endpoint.kernel import reset_on_close
-from asgi_keepalive.timer import INTERVAL
+from asgi_keepalive.stall import INTERVAL
 
 from .conftest import Reports, Serve
 from .support.applications import accept
@@ -116,12 +117,44 @@ class TestCallThatNeverWaits:
 async def test_one_connection_is_enough_to_let_the_loop_turn() -> None:
     """Where thousands are ready at once each would otherwise have to wait for it."""
     connections = [await accepted() for _ in range(10)]
-    fake_loop().stall(1)
+
+    async def stall() -> None:
+        await connections[0][1].text("x")
+        fake_loop().stall(1)
+
+    stalling = asyncio.ensure_future(stall())
     sending = [asyncio.ensure_future(app.text("x")) for _, app in connections]
     await asyncio.sleep(0)
     assert sum(not task.done() for task in sending) == 1
     await ticks(10)
-    assert all(task.done() for task in sending)
+    assert all(task.done() for task in (stalling, *sending))
+
+
+@in_no_time
+async def test_loop_that_turns_by_itself_is_left_alone() -> None:
+    """A message now and then does not wait."""
+    _, app = await accepted()
+    for _ in range(10):
+        await asyncio.sleep(1)
+        sending = asyncio.ensure_future(app.text("x"))
+        await asyncio.sleep(0)
+        assert sending.done()
+
+
+@in_no_time
+async def test_loop_is_asked_seldom_whether_it_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    call_soon = mock.Mock(wraps=fake_loop().call_soon)
+    server, app = await accepted()
+    monkeypatch.setattr(fake_loop(), "call_soon", call_soon)
+    for number in range(100):
+        server.text("x")
+        await app.receive()
+        await app.text("x")
+        if not number % 10:
+            fake_loop().stall(INTERVAL / 5)
+            await asyncio.sleep(0)
+    asked = [call for call in call_soon.mock_calls if "_turned" in str(call)]
+    assert 0 < len(asked) <= 5
 
 
 @in_no_time
@@ -140,8 +173,13 @@ async def test_messages_keep_their_order() -> None:
 @in_no_time
 async def test_message_is_on_its_way_before_others_are_let_go_first() -> None:
     server, app = await accepted()
-    fake_loop().stall(1)
-    sending = asyncio.ensure_future(app.text("x"))
+
+    async def send() -> None:
+        await app.text("first")
+        fake_loop().stall(1)
+        await app.text("x")
+
+    sending = asyncio.ensure_future(send())
     await asyncio.sleep(0)
     sending.cancel()
     await ticks()

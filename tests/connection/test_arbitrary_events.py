@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import os
 import time
 from contextlib import ExitStack
 from math import inf
@@ -17,8 +16,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from asgi_keepalive import KeepaliveError, Observer
 from asgi_keepalive.connection import Connection
+from asgi_keepalive.crowd import Slot
 from asgi_keepalive.extension import Scope
-from asgi_keepalive.heartbeat import EARLY
 
 from ..support.fake_loop import FakeLoop, accepted, ticks
 
@@ -50,7 +49,7 @@ class ArbitraryEvents(RuleBasedStateMachine):
         self.loop = FakeLoop()
         self.patches = ExitStack()
         self.patches.enter_context(mock.patch.object(time, "monotonic", self.loop.time))
-        self.patches.enter_context(mock.patch.object(os, "urandom", payloads))
+        self.patches.enter_context(mock.patch("asgi_keepalive.connection.new_payload", payloads))
         self.patches.enter_context(mock.patch("asgi_keepalive.connection.logger"))
         self.patches.enter_context(mock.patch("asgi_keepalive.reporting.logger"))
         self.server, self.app = self.run(accepted(**settings, observers=[Faulty]))
@@ -141,10 +140,11 @@ class ArbitraryEvents(RuleBasedStateMachine):
     def what_is_due_has_a_timer(self) -> None:
         wake_at = self.connection._heartbeat.wake_at
         if wake_at < inf:
-            timer = self.connection.timer._timer
+            sleeps = self.connection.timer._sleeps
+            timer = sleeps.timer if isinstance(sleeps, Slot) else sleeps
             assert timer is not None
             assert not timer.cancelled()
-            assert timer.when() <= max(wake_at + EARLY, self.loop.now)
+            assert timer.when() <= max(wake_at, self.loop.now)
 
     @invariant()
     def pings_are_due_while_they_should_be(self) -> None:

@@ -14,8 +14,8 @@ import pytest
 
 from asgi_keepalive import get_keepalive
 from asgi_keepalive.connection import Connection
+from asgi_keepalive.crowd import Crowd
 from asgi_keepalive.endpoint.closing import BoundedTransport
-from asgi_keepalive.timer import StallWatch
 
 from ..conftest import Reports, Serve
 from ..support.applications import accept
@@ -92,7 +92,7 @@ def talk(port: int) -> None:
 def left_over(before: list[Any]) -> list[Any]:
     """Return what there is of the middleware's objects for connections, and was not before."""
     gc.collect()
-    kinds = (Connection, BoundedTransport, StallWatch)
+    kinds = (Connection, BoundedTransport, Crowd)
     known = set(map(id, before))
     return [one for one in gc.get_objects() if type(one) in kinds and id(one) not in known]
 

@@ -27,13 +27,23 @@ class TestWhenToPing:
     def test_first_ping_is_due_an_interval_after_opening(self) -> None:
         heartbeat = opened(ping_interval=20)
         assert heartbeat.wake_at == START + 20
-        assert heartbeat.tick(START + 19.99, b"ping", UP_TO_DATE) == []
+        assert heartbeat.tick(START + 19.97, b"ping", UP_TO_DATE) == []
         ping = ping_at(heartbeat, START + 20)
         assert (ping.payload, ping.manual, ping.postponed) == (b"ping", False, 0)
 
-    def test_a_ping_may_go_out_a_little_early(self) -> None:
-        """uvloop counts in whole milliseconds, and may fire a timer before its time."""
-        assert opened(ping_interval=20).tick(START + 20 - EARLY, b"ping", UP_TO_DATE) != []
+    @pytest.mark.parametrize(("interval", "early"), [(20, EARLY), (0.4, 0.02), (0.1, 0.005)])
+    def test_a_ping_may_go_out_a_little_early(self, interval: float, early: float) -> None:
+        """Some go out together, and some event loops count in whole milliseconds."""
+        heartbeat = opened(ping_interval=interval)
+        assert heartbeat.tick(START + interval - early - 1e-6, b"ping", UP_TO_DATE) == []
+        assert heartbeat.tick(START + interval - early + 1e-6, b"ping", UP_TO_DATE) != []
+
+    def test_a_ping_that_is_moved_goes_out_then(self) -> None:
+        heartbeat = opened(ping_interval=20)
+        heartbeat.next_ping_at = START + 13
+        assert heartbeat.wake_at == START + 13
+        heartbeat.written(ping_at(heartbeat, START + 13), START + 13)
+        assert heartbeat.next_ping_at == START + 33
 
     def test_next_ping_is_due_an_interval_after_the_last_was_written(self) -> None:
         heartbeat = opened(ping_interval=20, ping_timeout=10)

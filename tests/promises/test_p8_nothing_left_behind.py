@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from asgi_keepalive import get_keepalive, timer
+from asgi_keepalive import crowd, get_keepalive
 
 from ..conftest import Reports, Serve
 from ..support.applications import accept, echo
@@ -35,14 +35,14 @@ class TestNothingLeftBehind:
         own = server.run(tasks)
         with Client(server.port).open() as client:
             connection, keepalive = reports.get()
-            wait_until(lambda: connection().timer.watch)
+            wait_until(lambda: connection().timer.crowd)
             client.send(CLOSE, b"\x03\xe8")
             client.until_end()
         freed(server, client, 0)
         wait_until(lambda: server.run(tasks) == own)
         assert connection() is None
         assert keepalive.latency is None
-        assert not timer._watches
+        assert not crowd._crowds
 
     @pytest.mark.parametrize("close", [False, True], ids=["returns", "closes"])
     def test_application_that_gives_up_on_a_frozen_peer(

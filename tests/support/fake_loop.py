@@ -15,7 +15,7 @@ from collections.abc import Callable, Collection, Coroutine
 from typing import Any, ParamSpec, TypeVar, TypeVarTuple, Unpack
 from unittest import mock
 
-from asgi_keepalive import KeepaliveMiddleware, get_keepalive, timer
+from asgi_keepalive import KeepaliveMiddleware, crowd, get_keepalive
 from asgi_keepalive.extension import Application, Event, Scope
 
 P = ParamSpec("P")
@@ -93,7 +93,7 @@ def elapsed() -> float:
 
 
 def run(main: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine in no time; nothing may go wrong unseen, and no watch may be left."""
+    """Run a coroutine in no time; nothing may go wrong unseen, and no crowd may be left."""
     loop = FakeLoop()
     try:
         with (
@@ -102,7 +102,7 @@ def run(main: Coroutine[Any, Any, T]) -> T:
         ):
             result = runner.run(main)
     finally:
-        left = timer._watches.pop(loop, None)
+        left = crowd._crowds.pop(loop, None)
     assert loop.errors == [], loop.errors
     assert left is None
     return result
