@@ -12,6 +12,9 @@ from .verdict import Verdict
 
 logger = logging.getLogger("asgi_keepalive")
 
+LEVELS = {"silent": logging.INFO, "frozen": logging.INFO, "refused": logging.ERROR}
+"""The level of the line that tells of a failure, by its reason; for others it is a warning."""
+
 
 def client(scope: Scope) -> str:
     """Return the address of a connection's client, which a proxy's header may have told."""
@@ -46,13 +49,16 @@ def failed(scope: Scope, verdict: Verdict, latency: float | None) -> None:
         verdict: Why it has been failed.
         latency: The last round-trip time in seconds, if any.
     """
+    level = LEVELS.get(verdict.reason, logging.WARNING)
+    if not logger.isEnabledFor(level):  # thousands may fail at once
+        return
     told = {"client": client(scope), "path": path(scope), "latency": latency}
     extra = {"keepalive": {**told, **dataclasses.asdict(verdict)}}
     if verdict.reason == "refused":
         logger.error("%s: failed; %s", name(scope), verdict, extra=extra)
         return
     logger.log(
-        logging.INFO if verdict.reason in ("silent", "frozen") else logging.WARNING,
+        level,
         "%s: keepalive ping timeout, no Pong for %.3g s, last latency %s; %s",
         name(scope),
         verdict.waited,

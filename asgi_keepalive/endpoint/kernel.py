@@ -26,11 +26,13 @@ def unacknowledged(sock: socket.socket | None) -> int:
     """Return how many written bytes the peer may yet acknowledge, 0 where that is unknown."""
     if sys.platform != "linux" or sock is None:
         return 0
-    with contextlib.suppress(*GONE):  # it is not TCP, or is closed already
-        [state] = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)
-        if state == TCP_CLOSE:
-            return 0  # the peer has reset it; the size below is what it was before that
-    return _queued(sock, termios.TIOCOUTQ)
+    size = _queued(sock, termios.TIOCOUTQ)
+    if size:
+        with contextlib.suppress(*GONE):  # it is not TCP, or is closed already
+            [state] = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)
+            if state == TCP_CLOSE:
+                return 0  # the peer has reset it; the size is what it was before that
+    return size
 
 
 def unread(sock: socket.socket | None) -> int:

@@ -68,7 +68,7 @@ class TestBoundUnsent:
         near, far = pair
         bound_unsent(near)
         sent = fill(near)
-        unsent, _ = traffic(near)
+        unsent = traffic(near)["unsent"]
         assert unsent is not None
         assert unsent <= UNSENT + 65536  # and the whole of what was written last
         assert sent - unsent <= far.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
