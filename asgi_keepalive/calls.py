@@ -12,9 +12,10 @@ import time
 from collections.abc import Awaitable
 from typing import Any
 
-from .connection import CODE, FAILED, REASON, Connection
+from .connection import CODE, REASON, Connection
 from .extension import Event, Server
 from .state import KeepaliveTimeout
+from .states import FAILED
 from .stepping import Released, call, poll
 
 

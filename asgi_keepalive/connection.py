@@ -1,21 +1,14 @@
-"""One WebSocket connection: its state, its Pings, and how it is failed.
+"""One WebSocket connection: its Pings, and how it is failed.
 
 `Heartbeat` says when a Ping is due and which Pong answers it. A connection does what it says,
 through the `websocket.ping` extension of its server. Its application calls `Calls`, which asks
-here for the state.
-
-    CONNECTING --accepted--> OPEN --failed--> FAILED
-        |                     |  \\--refused--> UNKEPT
-        \\------ closing ------+------------------/-----> CLOSED
-
-The table below has all transitions. A step that a state does not know changes nothing.
+here for the state, one of `states.py`.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
-from enum import Enum
+from collections.abc import Callable
 from math import inf
 
 from .exceptions import KeepaliveUnsupported
@@ -28,47 +21,13 @@ from .observers import Factory
 from .reporting import Reporter
 from .settings import Settings
 from .state import Keepalive, with_keepalive
+from .states import OPEN, TRANSITIONS, State, Step
 from .stepping import Suspended
 from .timer import Timer
 from .verdict import REFUSED, Verdict
 
 CODE = 1011
 REASON = "keepalive ping timeout"
-
-
-class State(Enum):
-    """The state of a connection, and what it means."""
-
-    CONNECTING = "not accepted yet"
-    OPEN = "kept alive"
-    UNKEPT = "open, but its Pings are refused"
-    CLOSED = "closing or lost"
-    FAILED = "failed, as a Pong was overdue or could not be asked for"
-
-
-class Step(Enum):
-    """An event that may change the state."""
-
-    ACCEPTED = "accepted"
-    REFUSED = "refused"
-    FAILED = "failed"
-    CLOSING = "closing"
-
-
-TRANSITIONS: Mapping[State, Mapping[Step, State]] = {
-    State.CONNECTING: {Step.ACCEPTED: State.OPEN, Step.CLOSING: State.CLOSED},
-    State.OPEN: {
-        Step.REFUSED: State.UNKEPT,
-        Step.FAILED: State.FAILED,
-        Step.CLOSING: State.CLOSED,
-    },
-    State.UNKEPT: {Step.CLOSING: State.CLOSED},
-    # The end may be told more than once: by the server, by a call, at the application's return.
-    State.CLOSED: {Step.CLOSING: State.CLOSED},
-    State.FAILED: {Step.CLOSING: State.FAILED},
-}
-
-OPEN, FAILED = State.OPEN, State.FAILED
 
 
 class Connection:
@@ -83,7 +42,7 @@ class Connection:
     Attributes:
         keepalive: What the application reads.
         scope: The application's ASGI scope.
-        state: Changes as `TRANSITIONS` says.
+        state: Changes as `TRANSITIONS` of `states.py` says.
         timer: Wakes the heartbeat.
         waiting: The application's calls that are blocked in the server; `None` if it ends them.
 

@@ -7,7 +7,8 @@ import logging
 
 import pytest
 
-from asgi_keepalive.connection import TRANSITIONS, Connection, State, Step
+from asgi_keepalive.connection import Connection
+from asgi_keepalive.states import TRANSITIONS, State, Step
 
 from ..support.connection import TIMES
 from ..support.fake_loop import accepted, fake_loop, in_no_time

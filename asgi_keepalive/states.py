@@ -1,0 +1,48 @@
+"""The states of a connection.
+
+    CONNECTING --accepted--> OPEN --failed--> FAILED
+        |                     |  \\--refused--> UNKEPT
+        \\------ closing ------+------------------/-----> CLOSED
+
+The table below has all transitions. A step that a state does not know changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import Enum
+
+
+class State(Enum):
+    """The state of a connection, and what it means."""
+
+    CONNECTING = "not accepted yet"
+    OPEN = "kept alive"
+    UNKEPT = "open, but its Pings are refused"
+    CLOSED = "closing or lost"
+    FAILED = "failed, as a Pong was overdue or could not be asked for"
+
+
+class Step(Enum):
+    """An event that may change the state."""
+
+    ACCEPTED = "accepted"
+    REFUSED = "refused"
+    FAILED = "failed"
+    CLOSING = "closing"
+
+
+TRANSITIONS: Mapping[State, Mapping[Step, State]] = {
+    State.CONNECTING: {Step.ACCEPTED: State.OPEN, Step.CLOSING: State.CLOSED},
+    State.OPEN: {
+        Step.REFUSED: State.UNKEPT,
+        Step.FAILED: State.FAILED,
+        Step.CLOSING: State.CLOSED,
+    },
+    State.UNKEPT: {Step.CLOSING: State.CLOSED},
+    # The end may be told more than once: by the server, by a call, at the application's return.
+    State.CLOSED: {Step.CLOSING: State.CLOSED},
+    State.FAILED: {Step.CLOSING: State.FAILED},
+}
+
+OPEN, FAILED = State.OPEN, State.FAILED
