@@ -174,11 +174,20 @@ class Connection:
     def _on_timer(self) -> None:
         now = time.monotonic()
         stall = self.timer.fired(now)
+        if stall and self._no_pong_can_be_here(now):
+            stall = 0.0
         try:
             for command in self._heartbeat.tick(now, new_payload(), stall):
                 self._carry_out(command, now)
         finally:  # a heartbeat that is open goes on, whatever has been raised
             self._set_timer()
+
+    def _no_pong_can_be_here(self, now: float) -> bool:
+        """Whether a deadline has passed, and nothing has come since the Ping, read or unread."""
+        since = self._heartbeat.awaited_since
+        if since is None or now < self._heartbeat.deadline:
+            return False
+        return not self._levels.may_have_sent(now - since)
 
     def _set_timer(self) -> None:
         heartbeat, timer = self._heartbeat, self.timer

@@ -50,6 +50,25 @@ class TestStalledLoop:
         assert await app.receive() == FAILED
         assert elapsed() == pytest.approx(38, abs=0.06)
 
+    @pytest.mark.parametrize(
+        ("quiet", "at"),
+        [
+            (13.0, 38),  # for as long as the Pong was awaited
+            (13.03, 33),  # for longer, so that it cannot be on its way through the server
+            (None, 38),
+        ],
+    )
+    @in_no_time
+    async def test_one_that_has_sent_nothing_is_given_nothing(
+        self, quiet: float | None, at: float
+    ) -> None:
+        server, app = await accepted(**TIMES)
+        await asyncio.sleep(28)
+        server.traffic = {"quiet": quiet}
+        fake_loop().stall(5)
+        assert await app.receive() == FAILED
+        assert elapsed() == pytest.approx(at, abs=0.06)
+
     @in_no_time
     async def test_but_no_longer_than_the_timeout(self) -> None:
         _, app = await accepted(**TIMES)
