@@ -1,5 +1,7 @@
 """WebSocket keepalive for ASGI applications: Pings, timeouts and latency."""
 
+from typing import TYPE_CHECKING
+
 from .exceptions import (
     ConnectionClosed,
     KeepaliveError,
@@ -25,3 +27,15 @@ __all__ = [
     "Verdict",
     "get_keepalive",
 ]
+
+if TYPE_CHECKING:
+    __version__: str
+else:
+
+    def __getattr__(name: str) -> str:
+        """Return `__version__`; the package's metadata is read only if somebody asks for that."""
+        if name != "__version__":
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from importlib.metadata import version
+
+        return version("asgi-keepalive")

@@ -9,6 +9,11 @@ from dataclasses import dataclass
 class Statistics:
     """The round trips of one connection so far. Times are in seconds.
 
+    Example::
+
+        seen = keepalive.statistics
+        print(f"{seen.count} Pongs for {seen.pings} Pings, SRTT: {seen.srtt}")
+
     Attributes:
         latency: The last round trip, from a Ping to its Pong; `None` before the first, as are all
             that follow from it.

@@ -27,6 +27,11 @@ class KeepaliveMiddleware:
 
     Times are in seconds, and mean what they mean in the `websockets` library.
 
+    Example::
+
+        app.add_middleware(KeepaliveMiddleware, ping_interval=20, ping_timeout=20)  # Starlette
+        app = KeepaliveMiddleware(app, ping_interval=20, ping_timeout=20)  # any application
+
     Args:
         app: The ASGI application to wrap. Scopes other than `websocket` reach it untouched.
         ping_interval: From one Ping (RFC 6455 5.5.2) to the next. `None` turns keepalive and

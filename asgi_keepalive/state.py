@@ -38,6 +38,11 @@ class Keepalive:
 
     Every attribute is read-only, and stays readable after the connection has ended, from any
     thread. `ping` and `configure` are for the event loop's own.
+
+    Example::
+
+        keepalive = get_keepalive(websocket)
+        print(keepalive.supported, keepalive.latency, keepalive.timed_out)
     """
 
     __slots__ = (
@@ -128,6 +133,13 @@ class Keepalive:
         It updates `latency` and never fails the connection. Several may be in flight, and
         cancelling one harms neither the connection nor the others.
 
+        Example::
+
+            try:
+                latency = await keepalive.ping()
+            except KeepaliveError:
+                latency = None
+
         Returns:
             The round-trip time in seconds.
 
@@ -160,6 +172,10 @@ class Keepalive:
         in flight keeps its deadline, but if either setting is now `None` it fails nothing any more.
         A page that asked for heartbeats is told. After the end of the connection it is of no
         effect, and where `supported` is false only pages notice.
+
+        Example::
+
+            keepalive.configure(ping_interval=120, ping_timeout=60)
 
         Args:
             ping_interval: As for `KeepaliveMiddleware`, in seconds; unchanged if not given.
@@ -230,6 +246,13 @@ class KeepaliveTimeout(KeepaliveError, ConnectionError):
     ever after. It is an `OSError`, as ASGI asks of `send` on a closed connection, and not a
     `TimeoutError`, which code around `asyncio.wait_for` would take for its own.
 
+    Example::
+
+        try:
+            await send({"type": "websocket.send", "text": "hello"})
+        except KeepaliveTimeout as timeout:
+            print(timeout.verdict)
+
     Attributes:
         keepalive: The object in `scope["state"]["keepalive"]` of the failed connection.
     """
@@ -280,6 +303,11 @@ def find_keepalive(scope: Mapping[str, Any]) -> Keepalive | None:
 
 def get_keepalive(connection: Mapping[str, Any] | HasScope) -> Keepalive:
     """Return the `Keepalive` of an ASGI scope, or of an object that has one as `.scope`.
+
+    Example::
+
+        keepalive = get_keepalive(scope)
+        keepalive = get_keepalive(websocket)  # or a consumer of Channels
 
     Raises:
         LookupError: `KeepaliveMiddleware` is not around this application.

@@ -17,6 +17,11 @@ Reason = Literal["silent", "frozen", "application behind", "stalled", "unanswere
 class Verdict:
     """Why no Pong was seen in time. Times are in seconds.
 
+    Example::
+
+        if keepalive.verdict is not None and keepalive.verdict.reason == "stalled":
+            print(f"the event loop stood still for {keepalive.verdict.stalled:.1f} s")
+
     Attributes:
         reason: The first of these that holds.
 

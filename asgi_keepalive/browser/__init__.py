@@ -1,6 +1,8 @@
 """Heartbeats for pages, from which browsers hide Pings; `docs/browser.md` specifies them.
 
-`files` is an ASGI application that serves the page's half, the module `keepalive.js`:
+`files` is an ASGI application that serves the page's half, the module `keepalive.js`.
+
+Example::
 
     app.mount("/keepalive", asgi_keepalive.browser.files)
 """

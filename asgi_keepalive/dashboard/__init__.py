@@ -1,10 +1,6 @@
 """The open connections as a page, and as JSON for scripts.
 
 Nothing is exposed unless it is mounted, and then to whoever can reach it: protect it.
-
-    live = LiveConnections()
-    app.add_middleware(KeepaliveMiddleware, observers=[live])
-    app.mount("/connections", Dashboard(live))
 """
 
 from __future__ import annotations
@@ -27,7 +23,13 @@ PIECE = 100
 
 
 class Dashboard:
-    """An ASGI application that shows live connections.
+    """An ASGI application that shows live connections to whoever can reach it: protect it.
+
+    Example::
+
+        live = LiveConnections()
+        app.add_middleware(KeepaliveMiddleware, observers=[live])
+        app.mount("/connections", Dashboard(live))
 
     `connections.json?offset=0&limit=100` has them, slowest first; without `limit` all.
 

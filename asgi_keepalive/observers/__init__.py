@@ -3,16 +3,6 @@
 `KeepaliveMiddleware(app, observers=[...])` takes callables. Each is called with the scope of every
 connection that the application accepts, and returns an `Observer` of that connection.
 
-    class Slow(Observer):
-        def __init__(self, scope):
-            self.path = scope["path"]
-
-        def ponged(self, latency):
-            if latency > 1:
-                print(f"{self.path}: {latency:.1f} s")
-
-    app.add_middleware(KeepaliveMiddleware, observers=[Slow])
-
 Beside it: `live` keeps those that are open, `prometheus` and `opentelemetry` count.
 """
 
@@ -28,6 +18,19 @@ from ..verdict import Verdict
 
 class Observer:
     """It is told of one connection: inherit from it, and override the methods that you need.
+
+    Example::
+
+        class Slow(Observer):
+            def __init__(self, scope):
+                self.path = scope["path"]
+
+            def ponged(self, latency):
+                if latency > 1:
+                    print(f"{self.path}: {latency:.1f} s")
+
+
+        app.add_middleware(KeepaliveMiddleware, observers=[Slow])
 
     Of a connection whose server gives no access to Pings only `opened` and `closed` are told;
     `get_keepalive(scope).supported` is false there.

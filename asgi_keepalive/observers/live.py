@@ -29,6 +29,11 @@ State = Literal["new", "ok", "late", "unsupported"]
 class Failure:
     """A connection that has been failed.
 
+    Example::
+
+        for failure in live.failures:
+            print(failure.client, failure.path, failure.verdict)
+
     Attributes:
         client: The address of its client.
         path: Its path, without the query string.
@@ -44,6 +49,11 @@ class Failure:
 
 class LiveConnection(Observer):
     """An open connection. Times are in seconds; it can be read from any thread.
+
+    Example::
+
+        for connection in live:
+            print(connection.client, connection.state, connection.keepalive.latency)
 
     Attributes:
         number: Its number; connections are counted from 1.
@@ -131,9 +141,14 @@ class LiveConnection(Observer):
 
 
 class LiveConnections:
-    """Keeps the open connections: `KeepaliveMiddleware(app, observers=[live])`.
+    """Keeps the open connections of its process.
 
-    Iterate over it, or ask for its `len`, in any thread. It knows those of its own process.
+    Iterate over it, or ask for its `len`, in any thread.
+
+    Example::
+
+        live = LiveConnections()
+        app.add_middleware(KeepaliveMiddleware, observers=[live])
     """
 
     def __init__(self) -> None:

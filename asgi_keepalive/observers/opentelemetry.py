@@ -16,16 +16,22 @@ with needs("opentelemetry"):
 
 
 class OpenTelemetryMetrics:
-    """Counts what happens: `KeepaliveMiddleware(app, observers=[OpenTelemetryMetrics()])`.
+    """Counts Pings, Pongs, connections and failures, and measures latencies.
 
-    | metric | instrument | unit | |
-    |---|---|---|---|
-    | `asgi_keepalive.connection.count` | UpDownCounter | `{connection}` | open connections |
-    | `asgi_keepalive.connection.unsupported` | UpDownCounter | `{connection}` | without keepalive |
-    | `asgi_keepalive.pings` | Counter | `{ping}` | Pings written |
-    | `asgi_keepalive.pongs` | Counter | `{pong}` | Pongs that answered one |
-    | `asgi_keepalive.connection.failures` | Counter | `{connection}` | failed, by `error.type` |
-    | `asgi_keepalive.ping.duration` | Histogram | `s` | from a Ping to its Pong |
+    Example::
+
+        app.add_middleware(KeepaliveMiddleware, observers=[OpenTelemetryMetrics()])
+
+    ======================================= ============= ============== =======================
+    metric                                  instrument    unit           it has
+    ======================================= ============= ============== =======================
+    `asgi_keepalive.connection.count`       UpDownCounter `{connection}` open connections
+    `asgi_keepalive.connection.unsupported` UpDownCounter `{connection}` without keepalive
+    `asgi_keepalive.pings`                  Counter       `{ping}`       Pings written
+    `asgi_keepalive.pongs`                  Counter       `{pong}`       Pongs that answered one
+    `asgi_keepalive.connection.failures`    Counter       `{connection}` failed, by `error.type`
+    `asgi_keepalive.ping.duration`          Histogram     `s`            from a Ping to its Pong
+    ======================================= ============= ============== =======================
 
     A connection is unsupported if its server gave no access to Pings when it was opened; the count
     of connections includes it. All metrics have the attribute `http.route`, if the framework tells

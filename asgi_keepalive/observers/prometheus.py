@@ -15,16 +15,22 @@ with needs("prometheus"):
 
 
 class PrometheusMetrics:
-    """Counts what happens: `KeepaliveMiddleware(app, observers=[PrometheusMetrics()])`.
+    """Counts Pings, Pongs, connections and failures, and measures latencies.
 
-    | metric | type | |
-    |---|---|---|
-    | `asgi_keepalive_connections` | gauge | open connections |
-    | `asgi_keepalive_unsupported_connections` | gauge | those of them without keepalive |
-    | `asgi_keepalive_pings_total` | counter | Pings written |
-    | `asgi_keepalive_pongs_total` | counter | Pongs that answered one |
-    | `asgi_keepalive_failures_total` | counter | connections failed, by `verdict` |
-    | `asgi_keepalive_latency_seconds` | histogram | from a Ping to its Pong |
+    Example::
+
+        app.add_middleware(KeepaliveMiddleware, observers=[PrometheusMetrics()])
+
+    ======================================== ========= ================================
+    metric                                   type      it has
+    ======================================== ========= ================================
+    `asgi_keepalive_connections`             gauge     open connections
+    `asgi_keepalive_unsupported_connections` gauge     those of them without keepalive
+    `asgi_keepalive_pings_total`             counter   Pings written
+    `asgi_keepalive_pongs_total`             counter   Pongs that answered one
+    `asgi_keepalive_failures_total`          counter   connections failed, by `verdict`
+    `asgi_keepalive_latency_seconds`         histogram from a Ping to its Pong
+    ======================================== ========= ================================
 
     A connection is unsupported if its server gave no access to Pings when it was opened. All
     metrics have the label `path`, the template of the route, or `unknown`. It works in the

@@ -1,0 +1,77 @@
+"""The examples in the docstrings of everything public run as they stand."""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+import contextlib
+import inspect
+import io
+import re
+import textwrap
+from importlib.metadata import version
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from fastapi import FastAPI
+from prometheus_client import CollectorRegistry
+
+import asgi_keepalive
+import asgi_keepalive.browser
+from asgi_keepalive import Keepalive
+from asgi_keepalive.dashboard import Dashboard
+from asgi_keepalive.observers import live, opentelemetry, prometheus
+
+from .support.fake_loop import accepted, in_no_time
+
+PUBLIC: dict[str, Any] = {
+    **{name: getattr(asgi_keepalive, name) for name in asgi_keepalive.__all__},
+    "Keepalive.ping": Keepalive.ping,
+    "Keepalive.configure": Keepalive.configure,
+    "LiveConnections": live.LiveConnections,
+    "LiveConnection": live.LiveConnection,
+    "Failure": live.Failure,
+    "Dashboard": Dashboard,
+    "OpenTelemetryMetrics": opentelemetry.OpenTelemetryMetrics,
+    "PrometheusMetrics": prometheus.PrometheusMetrics,
+    "browser": asgi_keepalive.browser,
+}
+
+
+def example(public: Any) -> str:
+    """Return the example in a docstring."""
+    [block] = re.findall(r"^Example::\n\n((?: +.*\n|\n)+)", f"{inspect.getdoc(public)}\n", re.M)
+    return textwrap.dedent(block)
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+@in_no_time
+async def test_example(name: str) -> None:
+    server, app = await accepted(pong_after=0.1)
+    observed = live.LiveConnections()
+    observed(app.scope).opened()
+    names = {
+        **PUBLIC,
+        "PrometheusMetrics": lambda: prometheus.PrometheusMetrics(CollectorRegistry()),
+        "app": FastAPI(),
+        "asgi_keepalive": asgi_keepalive,
+        "contextlib": contextlib,
+        "keepalive": app.keepalive,
+        "live": observed,
+        "scope": app.scope,
+        "send": app.send,
+        "websocket": SimpleNamespace(scope=app.scope),
+    }
+    code = compile(example(PUBLIC[name]), name, "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+    with contextlib.redirect_stdout(io.StringIO()):
+        if inspect.iscoroutine(running := eval(code, names)):
+            await running
+    server.closing()
+    await asyncio.sleep(0)
+
+
+def test_version_is_that_of_the_distribution() -> None:
+    assert asgi_keepalive.__version__ == version("asgi-keepalive")
+    with pytest.raises(AttributeError, match=r"^module 'asgi_keepalive' has no attribute 'versio"):
+        asgi_keepalive.version  # type: ignore[attr-defined]  # noqa: B018
