@@ -45,10 +45,10 @@ def test_cell_of_a_server_with_one_loop() -> None:
 
 
 def test_table() -> None:
-    assert markdown(["kept", "told"], [Line("a", "its own", ["yes", "no on wss"])]) == (
-        "| server | keepalive | kept | told |\n"
+    assert markdown(["kept", "told"], [Line("a", "the server", ["yes", "no on wss"])]) == (
+        "| server | keepalive of | kept | told |\n"
         "| --- | --- | --- | --- |\n"
-        "| a | its own | yes | no on wss |\n"
+        "| a | the server | yes | no on wss |\n"
     )
 
 
@@ -96,8 +96,8 @@ def test_some_servers(page: Path, capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        (["daphne", "--write"], "README.md has all servers"),
-        (["daphne", "--check"], "README.md has all servers"),
+        (["daphne", "--write"], "docs/matrix.md has all servers"),
+        (["daphne", "--check"], "docs/matrix.md has all servers"),
         (["unheard-of"], "no such server: unheard-of"),
         (["--write", "--check"], "not allowed with argument"),
     ],
@@ -129,26 +129,26 @@ def test_line() -> None:
     row, title = ROWS[0], PROMISES[-1].title
     outcomes = [outcome(row, one, True, broken=title if one.scheme == "wss" else "") for one in ALL]
     cells = ["yes"] * (len(PROMISES) - 1) + ["no on wss"]
-    assert command.line(row, outcomes) == Line(row.server, "middleware", cells)
+    assert command.line(row, outcomes) == Line(row.server, "the middleware", cells)
 
 
 def test_line_says_where_the_middleware_does_nothing() -> None:
     [row] = [row for row in ROWS if row.server == "granian"]
     nowhere = [outcome(row, one, False) for one in ALL]
-    assert command.line(row, nowhere).keepalive == "middleware (`supported`: no)"
+    assert command.line(row, nowhere).keepalive == "the middleware (`supported`: no)"
     somewhere = [outcome(row, one, one.loop == "asyncio") for one in ALL]
-    assert command.line(row, somewhere).keepalive == "middleware (`supported`: no on uvloop)"
+    assert command.line(row, somewhere).keepalive == "the middleware (`supported`: no on uvloop)"
 
 
 def test_line_of_a_servers_own_keepalive() -> None:
     row = ROWS[-1]
-    assert command.line(row, [outcome(row, one, None) for one in ALL]).keepalive == "its own"
+    assert command.line(row, [outcome(row, one, None) for one in ALL]).keepalive == "the server"
 
 
-def test_readme_has_every_server_and_every_promise() -> None:
-    table = written(command.README.read_text())
+def test_page_has_every_server_and_every_promise() -> None:
+    table = written(command.PAGE.read_text())
     titles = table.partition("\n")[0]
-    assert titles == f"| server | keepalive | {' | '.join(title for title, _ in PROMISES)} |"
+    assert titles == f"| server | keepalive of | {' | '.join(title for title, _ in PROMISES)} |"
     lines = table.splitlines()[2:]
     assert [line.split(" | ")[0] for line in lines] == [f"| {row.server}" for row in ROWS]
 

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import io
 import re
+import tomllib
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -19,33 +20,63 @@ import asgi_keepalive
 from asgi_keepalive import KeepaliveMiddleware, KeepaliveTimeout
 from asgi_keepalive.endpoint.adapter import ReadingAdapter
 
-from .support.client import PING, PONG, TEXT, Client
+from .support.client import CLOSE, TEXT, Client
 from .support.fake_loop import FakeServer, Puppet, in_no_time
 from .support.server import running
 from .support.serving import serving
 
 ROOT = Path(__file__).parent.parent
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-README = PAGES[0].read_text()
+README = ROOT / "README.md"
+DOCS = ROOT / "docs"
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted(DOCS.glob("*.md"))]
+DOCUMENTATION = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["urls"][
+    "Documentation"
+]
+QUICKSTARTS = README, DOCS / "quickstart.md"
 
 
-def code(containing: str) -> str:
-    """Return the block of Python with this in it."""
-    text = "".join(page.read_text() for page in PAGES)
+def code(containing: str, *pages: Path) -> str:
+    """Return the block of Python with this in it, which one of the pages has."""
+    text = "".join(page.read_text() for page in pages or PAGES)
     [block] = [b for b in re.findall(r"```python\n(.*?)```", text, re.DOTALL) if containing in b]
     return str(block)
 
 
-def test_quickstart() -> None:
+def quickstart(page: Path) -> Any:
+    """Return the application of a quickstart."""
     namespace: dict[str, Any] = {}
-    exec(code("app = FastAPI()"), namespace)
+    exec(code("app = FastAPI()", page), namespace)
+    return namespace["app"]
+
+
+@pytest.mark.parametrize("page", QUICKSTARTS, ids=lambda page: page.stem)
+def test_quickstart(page: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with (
-        running(serving(namespace["app"], loop="asyncio", ws="auto")) as server,
+        running(serving(quickstart(page), loop="asyncio", ws="auto")) as server,
         Client(server.port, path="/ws").open() as client,
     ):
-        client.send(PONG, client.expect(PING))
         client.send(TEXT, b"hello")
-        assert re.fullmatch(rb"\d+\.\d ms: hello", client.expect(TEXT))
+        assert client.expect(TEXT) == b'{"echo":"hello","latency":null}'
+        client.send(CLOSE, (1000).to_bytes(2))
+        client.expect(CLOSE)
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("page", QUICKSTARTS, ids=lambda page: page.stem)
+@in_no_time
+async def test_quickstart_tells_a_timeout(page: Path) -> None:
+    server = FakeServer(quickstart(page), path="/ws", query_string=b"", headers=[], pong_after=None)
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        await asyncio.sleep(60)
+    assert printed.getvalue().startswith("timed out, silent: no")
+    assert not server.is_open
+
+
+@pytest.mark.parametrize("page", QUICKSTARTS, ids=lambda page: page.stem)
+def test_quickstart_under_a_test_client(page: Path) -> None:
+    with TestClient(quickstart(page)).websocket_connect("/ws") as websocket:
+        websocket.send_text("hello")
+        assert websocket.receive_json() == {"echo": "hello", "latency": None}
 
 
 def test_recipe_for_testing() -> None:
@@ -107,7 +138,7 @@ def test_recipes_for_operators(part: str, path: str, shown: str) -> None:
 
 
 def test_two_commands_do_everything_and_ci_runs_them() -> None:
-    commands = re.findall(r"^python -m .*$", README, re.MULTILINE)
+    commands = re.findall(r"^python -m .*$", README.read_text(), re.MULTILINE)
     assert [command.rpartition(" && ")[2] for command in commands] == [
         "python -m tox run -e demo",
         "python -m tox run",
@@ -115,13 +146,47 @@ def test_two_commands_do_everything_and_ci_runs_them() -> None:
     assert "README.md" in (ROOT / ".ci" / "run").read_text()
 
 
-def test_names_every_setting_and_every_public_name() -> None:
+def test_every_setting_and_every_public_name_is_documented() -> None:
     settings = "ping_interval", "ping_timeout", "close_timeout", "required", "observers"
-    for name in (*settings, *asgi_keepalive.__all__):
-        assert name in README or name == "Keepalive"
+    assert all(f"| `{name}` |" in README.read_text() for name in settings)
+    reference = re.findall(
+        r"^\.\. auto\w+:: asgi_keepalive\.(\w+)", (DOCS / "api.md").read_text(), re.M
+    )
+    assert set(reference) >= set(asgi_keepalive.__all__)
 
 
-def test_links_lead_somewhere() -> None:
-    for page in PAGES:
-        for link in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
-            assert (page.parent / link).exists(), (page, link)
+def test_readme_is_short() -> None:
+    assert len(README.read_text().splitlines()) < 120
+
+
+def anchors(page: Path) -> set[str]:
+    """Return what may stand behind the "#" of a link to a page."""
+    titles = re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_links_lead_somewhere(page: Path) -> None:
+    for link, anchor in re.findall(r"\]\(([^)#\s]*)#?([^)\s]*)\)", page.read_text()):
+        if link.startswith(DOCUMENTATION):
+            name = link.removeprefix(DOCUMENTATION) or "index.html"
+            target = DOCS / f"{name.removesuffix('.html')}.md"
+        elif ":" in link:
+            continue
+        else:
+            target = page.parent / link if link else page
+        assert target.exists(), link
+        assert not anchor or anchor in anchors(target), f"{link}#{anchor}"
+
+
+def test_readme_has_only_absolute_links() -> None:
+    """The package index does not know the files of the repository."""
+    links = re.findall(r"\]\(([^)]*)\)", README.read_text())
+    assert links
+    assert all(link.startswith("https://") for link in links)
+
+
+def test_table_of_contents_has_every_page() -> None:
+    index = (DOCS / "index.md").read_text()
+    names = "\n".join(re.findall(r"```{toctree}.*?\n\n(.*?)```", index, re.DOTALL)).split()
+    assert sorted(names) == sorted(page.stem for page in DOCS.glob("*.md") if page.stem != "index")

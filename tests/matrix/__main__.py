@@ -21,7 +21,7 @@ from .promises import PROMISES, tried
 from .servers import ROWS, Combination, Row
 from .table import Line, markdown, merged, rewritten, written
 
-README = Path(__file__).parents[2] / "README.md"
+PAGE = Path(__file__).parents[2] / "docs" / "matrix.md"
 AT_ONCE = 2
 """How many servers run at the same time; they wait for most of it."""
 
@@ -52,12 +52,12 @@ def line(row: Row, outcomes: Sequence[Outcome]) -> Line:
     """Return the line of a row's outcomes."""
     supported = {outcome.combination: bool(outcome.supported) for outcome in outcomes}
     works = merged(supported)
-    keepalive = "middleware" if works == "yes" else f"middleware (`supported`: {works})"
+    keepalive = "the middleware" if works == "yes" else f"the middleware (`supported`: {works})"
     cells = [
         merged({outcome.combination: outcome.happened[title] is None for outcome in outcomes})
         for title, _ in PROMISES
     ]
-    return Line(row.server, "its own" if row.own else keepalive, cells)
+    return Line(row.server, "the server" if row.own else keepalive, cells)
 
 
 def table(rows: Sequence[Row]) -> str:
@@ -77,28 +77,28 @@ def table(rows: Sequence[Row]) -> str:
     return markdown([promise.title for promise in PROMISES], lines)
 
 
-def main(arguments: Sequence[str], readme: Path = README) -> int:
+def main(arguments: Sequence[str], page: Path = PAGE) -> int:
     """Run what is asked for; return 1 if it was to be checked and differs."""
     parser = argparse.ArgumentParser(prog="python -m tests.matrix", description=__doc__)
     parser.add_argument("servers", nargs="*", help="parts of their names; all unless given")
     use = parser.add_mutually_exclusive_group()
-    use.add_argument("--write", action="store_true", help="write the table into README.md")
-    use.add_argument("--check", action="store_true", help="fail if README.md has another")
+    use.add_argument("--write", action="store_true", help="write the table into docs/matrix.md")
+    use.add_argument("--check", action="store_true", help="fail if docs/matrix.md has another")
     options = parser.parse_args(arguments)
     if options.servers and (options.write or options.check):
-        parser.error("README.md has all servers")
+        parser.error("docs/matrix.md has all servers")
     for part in options.servers:
         if not any(part in row.server for row in ROWS):
             parser.error(f"no such server: {part}")
     rows = [row for row in ROWS if any(part in row.server for part in options.servers or [""])]
-    before = written(readme.read_text())
+    before = written(page.read_text())
     after = table(rows)
     print(after, end="")
     if options.write:
-        readme.write_text(rewritten(readme.read_text(), after))
+        page.write_text(rewritten(page.read_text(), after))
     if options.check and after != before:
         lines = before.splitlines(keepends=True), after.splitlines(keepends=True)
-        sys.stderr.writelines(difflib.unified_diff(*lines, "README.md", "what happened"))
+        sys.stderr.writelines(difflib.unified_diff(*lines, "docs/matrix.md", "what happened"))
         return 1
     return 0
 

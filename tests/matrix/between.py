@@ -39,7 +39,7 @@ def _cell(name: str, server: str, process: Process, port: int) -> str:
 def table() -> str:
     """Serve everything, and return the table."""
     titles = [f"uvicorn `{server}`" if server in PROTOCOLS else server for server in SERVERS]
-    lines = [["between", *titles], ["---"] * (1 + len(titles))]
+    lines = [["package", *titles], ["---"] * (1 + len(titles))]
     for name, package in PACKAGES.items():
         cells = row(name)
         lines.append([package.title, *(cells.get(server, "") for server in SERVERS)])

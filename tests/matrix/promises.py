@@ -249,22 +249,22 @@ class Promise(NamedTuple):
 
 
 TOGETHER = [
-    Promise("silent client noticed", silent_noticed),
-    Promise("told as 1011", silent_1011),
-    Promise("frozen client noticed", frozen_noticed),
-    Promise("its memory freed", frozen_freed),
-    Promise("sender told", sender_only),
-    Promise("busy app keeps client", busy),
-    Promise("wrong Pongs ignored", wrong_pongs),
-    Promise("close code told", close_told),
-    Promise("given up, freed", gives_up),
-    Promise("latency told", latency),
+    Promise("a silent client is noticed", silent_noticed),
+    Promise("the handler is told 1011", silent_1011),
+    Promise("a frozen client is noticed", frozen_noticed),
+    Promise("a frozen client's memory is freed", frozen_freed),
+    Promise("`send` to a silent client raises", sender_only),
+    Promise("a busy handler's client is kept", busy),
+    Promise("wrong Pongs are ignored", wrong_pongs),
+    Promise("the client's close code is told", close_told),
+    Promise("memory is freed after the handler has returned", gives_up),
+    Promise("the latency is known", latency),
 ]
 """These do not disturb each other."""
 
 ALONE = [
-    Promise("stall harms nobody", stalled),
-    Promise("exits on SIGTERM", exits),
+    Promise("a stalled event loop closes nobody", stalled),
+    Promise("the server exits on SIGTERM", exits),
 ]
 """These do; the last one ends the server."""
 

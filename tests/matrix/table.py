@@ -13,7 +13,7 @@ BETWEEN = "<!-- between -->\n", "<!-- /between -->\n"
 
 
 class Line(NamedTuple):
-    """A server, how it keeps connections alive, and a cell for each promise."""
+    """A server, whose keepalive runs, and a cell for each promise."""
 
     server: str
     keepalive: str
@@ -35,7 +35,7 @@ def merged(kept: Mapping[Combination, bool]) -> str:
 
 def markdown(titles: Iterable[str], lines: Iterable[Line]) -> str:
     """Return the table."""
-    rows = [["server", "keepalive", *titles]]
+    rows = [["server", "keepalive of", *titles]]
     rows.append(["---"] * len(rows[0]))
     rows += [[line.server, line.keepalive, *line.cells] for line in lines]
     return "".join(f"| {' | '.join(row)} |\n" for row in rows)

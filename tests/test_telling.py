@@ -1,0 +1,170 @@
+"""The page on how a timeout is told: its handlers tell it, and its lines make the log show it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import litestar
+import pytest
+import quart
+import starlette.websockets
+from channels.generic.websocket import AsyncJsonWebsocketConsumer  # type: ignore[import-untyped]
+from django.conf import settings  # type: ignore[import-untyped]
+from fastapi import Depends, FastAPI, WebSocket, WebSocketDisconnect
+from litestar.exceptions import WebSocketDisconnect as LitestarDisconnect
+
+from asgi_keepalive import KeepaliveMiddleware, KeepaliveTimeout, get_keepalive
+from asgi_keepalive.extension import Application
+
+from .support.client import Client
+from .support.fake_loop import FakeServer, in_no_time
+from .support.process import started
+from .support.server import wait_until
+from .test_readme import DOCS, code
+
+SCOPE: dict[str, Any] = {
+    "client": ("192.0.2.1", 50000),
+    "headers": [],
+    "http_version": "1.1",
+    "path": "/ws",
+    "query_string": b"",
+    "raw_path": b"/ws",
+    "root_path": "",
+    "scheme": "ws",
+    "subprotocols": [],
+}
+PAGE = DOCS / "telling.md"
+COMMON = {
+    "KeepaliveTimeout": KeepaliveTimeout,
+    "contextlib": contextlib,
+    "get_keepalive": get_keepalive,
+}
+
+
+def run(containing: str, **names: Any) -> dict[str, Any]:
+    """Run a block of the page, and return its names."""
+    namespace = {**COMMON, **names}
+    exec(code(containing, PAGE), namespace)
+    return namespace
+
+
+def starlette_app() -> Application:
+    names = run("async def endpoint", WebSocket=WebSocket, WebSocketDisconnect=WebSocketDisconnect)
+    route = starlette.routing.WebSocketRoute("/ws", names["endpoint"])
+    return starlette.applications.Starlette(routes=[route])
+
+
+def channels_app() -> Application:
+    if not settings.configured:
+        settings.configure()
+    names = run("class Echo", AsyncJsonWebsocketConsumer=AsyncJsonWebsocketConsumer)
+    app: Application = names["Echo"].as_asgi()
+    return app
+
+
+def litestar_app() -> Application:
+    names = run(
+        "async def echo(socket",
+        __name__="litestar",  # the module in which the names of annotations are looked up
+        WebSocket=litestar.WebSocket,
+        WebSocketDisconnect=LitestarDisconnect,
+        websocket=litestar.websocket,
+    )
+    return litestar.Litestar([names["echo"]], logging_config=None)  # or it starts a thread
+
+
+def quart_app() -> Application:
+    app = quart.Quart("telling")
+    run("async def echo():", app=app, websocket=quart.websocket)
+    return app
+
+
+def plain_app() -> Application:
+    app: Application = run("async def app(")["app"]
+    return app
+
+
+@pytest.mark.parametrize(
+    ("make", "told"),
+    [
+        (starlette_app, "timed out, silent: no Pong has come"),
+        (channels_app, "timed out 1011"),
+        (litestar_app, "timed out"),
+        (quart_app, "timed out"),
+        (plain_app, "gone, 1011"),
+    ],
+)
+def test_handler_tells_a_timeout(make: Any, told: str, capsys: pytest.CaptureFixture[str]) -> None:
+    async def play() -> None:
+        app = KeepaliveMiddleware(make(), ping_interval=0.05, ping_timeout=0.05)
+        server = FakeServer(app, **SCOPE)
+        await asyncio.wait_for(server.task, 20)
+
+    asyncio.run(play())
+    assert capsys.readouterr().out == f"{told}\n"
+
+
+@pytest.mark.parametrize(("path", "block"), [("/mobile", "/mobile"), ("/tablet", "def rarely")])
+@in_no_time
+async def test_settings_of_a_route(path: str, block: str) -> None:
+    app = FastAPI()
+    app.add_middleware(KeepaliveMiddleware)
+    run(block, app=app, Depends=Depends, WebSocket=WebSocket)
+    server = FakeServer(app, **{**SCOPE, "path": path})
+    await asyncio.sleep(1)
+    keepalive = get_keepalive(server.scope)
+    assert (keepalive.ping_interval, keepalive.ping_timeout) == (120, 60)
+
+
+APP = """
+from asgi_keepalive import KeepaliveMiddleware
+
+async def app(scope, receive, send):
+    assert scope["type"] == "websocket"
+    await receive()
+    await send({"type": "websocket.accept"})
+    await receive()
+
+app = KeepaliveMiddleware(app, ping_interval=0.1, ping_timeout=0.1)
+"""
+SETTINGS = """
+SECRET_KEY = "known to all"
+ALLOWED_HOSTS = ["*"]
+INSTALLED_APPS = ["daphne"]
+ASGI_APPLICATION = "telling.app"
+"""
+LINE = r"127\.0\.0\.1:\d+ /ws: keepalive ping timeout, no Pong for .*; silent: nothing has come"
+LABELLED = rf"^INFO asgi_keepalive {LINE}"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="starts POSIX processes")
+@pytest.mark.parametrize(
+    ("command", "recipe", "line"),
+    [
+        ("uvicorn telling:app --port PORT", "", None),
+        ("uvicorn telling:app --port PORT --log-config FOLDER/log.json", "", LABELLED),
+        ("hypercorn telling:app --bind 127.0.0.1:PORT", "basicConfig", LABELLED),
+        ("gunicorn telling:app --worker-class asgi --bind 127.0.0.1:PORT", "basicConfig", LABELLED),
+        ("daphne telling:app --port PORT", "", rf"INFO +{LINE}"),
+        ("django runserver --noreload --settings project 127.0.0.1:PORT", "", rf"^{LINE}"),
+    ],
+    ids=["by default", "uvicorn", "hypercorn", "gunicorn", "daphne", "runserver"],
+)
+def test_line_in_the_log(command: str, recipe: str, line: str | None, tmp_path: Path) -> None:
+    (tmp_path / "telling.py").write_text((recipe and code(recipe, PAGE)) + APP)
+    (tmp_path / "project.py").write_text(SETTINGS + code("LOGGING =", PAGE))
+    [config] = re.findall(r"```json\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    (tmp_path / "log.json").write_text(config)
+    command = command.replace("FOLDER", str(tmp_path))
+    path = f"{DOCS.parent}:{tmp_path}"
+    with started(sys.executable, "-m", *command.split(), PYTHONPATH=path) as process:
+        with Client(process.port, path="/ws").open() as client:
+            client.until_end()
+        if line is not None:
+            wait_until(lambda: re.search(line, process.output, re.MULTILINE) is not None)
+    assert line or "keepalive ping timeout" not in process.output
