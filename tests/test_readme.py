@@ -188,5 +188,7 @@ def test_readme_has_only_absolute_links() -> None:
 
 def test_table_of_contents_has_every_page() -> None:
     index = (DOCS / "index.md").read_text()
-    names = "\n".join(re.findall(r"```{toctree}.*?\n\n(.*?)```", index, re.DOTALL)).split()
+    lists = re.findall(r"```{toctree}.*?\n\n(.*?)\n```", index, re.DOTALL)
+    entries = "\n".join(lists).splitlines()
+    names = [entry.rpartition("<")[2].rstrip(">") for entry in entries]
     assert sorted(names) == sorted(page.stem for page in DOCS.glob("*.md") if page.stem != "index")

@@ -12,11 +12,12 @@ from typing import Any
 import litestar
 import pytest
 import quart
-import starlette.websockets
 from channels.generic.websocket import AsyncJsonWebsocketConsumer  # type: ignore[import-untyped]
 from django.conf import settings  # type: ignore[import-untyped]
 from fastapi import Depends, FastAPI, WebSocket, WebSocketDisconnect
 from litestar.exceptions import WebSocketDisconnect as LitestarDisconnect
+from starlette.applications import Starlette
+from starlette.routing import WebSocketRoute
 
 from asgi_keepalive import KeepaliveMiddleware, KeepaliveTimeout, get_keepalive
 from asgi_keepalive.extension import Application
@@ -55,8 +56,8 @@ def run(containing: str, **names: Any) -> dict[str, Any]:
 
 def starlette_app() -> Application:
     names = run("async def endpoint", WebSocket=WebSocket, WebSocketDisconnect=WebSocketDisconnect)
-    route = starlette.routing.WebSocketRoute("/ws", names["endpoint"])
-    return starlette.applications.Starlette(routes=[route])
+    route = WebSocketRoute("/ws", names["endpoint"])
+    return Starlette(routes=[route])
 
 
 def channels_app() -> Application:
