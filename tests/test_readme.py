@@ -20,10 +20,7 @@ import asgi_keepalive
 from asgi_keepalive import KeepaliveMiddleware, KeepaliveTimeout
 from asgi_keepalive.endpoint.adapter import ReadingAdapter
 
-from .support.client import CLOSE, TEXT, Client
 from .support.fake_loop import FakeServer, Puppet, in_no_time
-from .support.server import running
-from .support.serving import serving
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
@@ -40,43 +37,6 @@ def code(containing: str, *pages: Path) -> str:
     text = "".join(page.read_text() for page in pages or PAGES)
     [block] = [b for b in re.findall(r"```python\n(.*?)```", text, re.DOTALL) if containing in b]
     return str(block)
-
-
-def quickstart(page: Path) -> Any:
-    """Return the application of a quickstart."""
-    namespace: dict[str, Any] = {}
-    exec(code("app = FastAPI()", page), namespace)
-    return namespace["app"]
-
-
-@pytest.mark.parametrize("page", QUICKSTARTS, ids=lambda page: page.stem)
-def test_quickstart(page: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with (
-        running(serving(quickstart(page), loop="asyncio", ws="auto")) as server,
-        Client(server.port, path="/ws").open() as client,
-    ):
-        client.send(TEXT, b"hello")
-        assert client.expect(TEXT) == b'{"echo":"hello","latency":null}'
-        client.send(CLOSE, (1000).to_bytes(2))
-        client.expect(CLOSE)
-    assert capsys.readouterr().out == ""
-
-
-@pytest.mark.parametrize("page", QUICKSTARTS, ids=lambda page: page.stem)
-@in_no_time
-async def test_quickstart_tells_a_timeout(page: Path) -> None:
-    server = FakeServer(quickstart(page), path="/ws", query_string=b"", headers=[], pong_after=None)
-    with contextlib.redirect_stdout(io.StringIO()) as printed:
-        await asyncio.sleep(60)
-    assert printed.getvalue().startswith("timed out, silent: no")
-    assert not server.is_open
-
-
-@pytest.mark.parametrize("page", QUICKSTARTS, ids=lambda page: page.stem)
-def test_quickstart_under_a_test_client(page: Path) -> None:
-    with TestClient(quickstart(page)).websocket_connect("/ws") as websocket:
-        websocket.send_text("hello")
-        assert websocket.receive_json() == {"echo": "hello", "latency": None}
 
 
 def test_recipe_for_testing() -> None:
