@@ -17,6 +17,7 @@ from django.conf import settings  # type: ignore[import-untyped]
 from fastapi import Depends, FastAPI, WebSocket, WebSocketDisconnect
 from litestar.exceptions import WebSocketDisconnect as LitestarDisconnect
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.routing import WebSocketRoute
 
 from asgi_keepalive import KeepaliveMiddleware, KeepaliveTimeout, get_keepalive
@@ -120,6 +121,27 @@ async def test_settings_of_a_route(path: str, block: str) -> None:
     await asyncio.sleep(1)
     keepalive = get_keepalive(server.scope)
     assert (keepalive.ping_interval, keepalive.ping_timeout) == (120, 60)
+
+
+@in_no_time
+async def test_settings_of_a_route_of_starlette() -> None:
+    async def endpoint(websocket: WebSocket) -> None:
+        await websocket.accept()
+        await websocket.receive_text()
+
+    names: dict[str, Any] = {
+        "KeepaliveMiddleware": KeepaliveMiddleware,
+        "Middleware": Middleware,
+        "WebSocketRoute": WebSocketRoute,
+        "endpoint": endpoint,
+    }
+    names = run("slow =", **names)
+    app = KeepaliveMiddleware(Starlette(routes=names["routes"]))
+    server = FakeServer(app, **{**SCOPE, "path": "/slow"})
+    await asyncio.sleep(1)
+    keepalive = get_keepalive(server.scope)
+    assert (keepalive.ping_interval, keepalive.ping_timeout) == (120, 60)
+    assert keepalive.close_timeout == server.close_timeout == 30
 
 
 APP = """

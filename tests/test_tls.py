@@ -80,7 +80,7 @@ def test_frozen_peer_that_shuts_down_its_side(
         began = time.monotonic()
         wait_until(lambda: not server.connections())
         assert time.monotonic() - began < CLOSE_TIMEOUT + LATE
-        if loop == "asyncio":  # for uvloop see the README's limits
+        if loop == "asyncio":  # for uvloop see the limits in docs/matrix.md
             freed(server, client, CLOSE_TIMEOUT)
 
 
