@@ -1,6 +1,6 @@
 """WebSocket keepalive for ASGI applications: Pings, timeouts and latency."""
 
-from typing import TYPE_CHECKING
+import typing
 
 from .exceptions import (
     ConnectionClosed,
@@ -28,7 +28,7 @@ __all__ = [
     "get_keepalive",
 ]
 
-if TYPE_CHECKING:
+if typing.TYPE_CHECKING:
     __version__: str
 else:
 
