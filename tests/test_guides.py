@@ -5,15 +5,20 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import sys
 import time
 from pathlib import Path
 from typing import Any
 
+import pytest
 from fastapi import FastAPI, WebSocket, WebSocketDisconnect
 
 from asgi_keepalive import KeepaliveMiddleware
+from asgi_keepalive.servers import advice, hypercorn
+from asgi_keepalive.servers.advice import advise
 
 from .support.client import CLOSE, TEXT, Client
+from .support.process import ROOT, started
 from .support.server import running, wait_until
 from .support.serving import serving
 
@@ -64,3 +69,111 @@ def test_without_them_it_is_kept_and_old_clients_are_answered() -> None:
             assert client.until_end()[-1] == (CLOSE, b"\x03\xf3keepalive ping timeout")
         wait_until(lambda: not server.connections())
         assert not server.complaints()
+
+
+TROUBLES = (DOCS / "troubleshooting.md").read_text()
+WARNINGS = re.findall(r"```text\n(keepalive is off.*)\n```", TROUBLES)
+
+
+def call(path: str) -> Any:
+    """Return a method of an object of some class."""
+    module, _, name = path.rpartition(".")
+    cls: Any = type(name, (), {"__module__": module, "call": lambda self: None})
+    return cls().call
+
+
+UVICORN = call("uvicorn.protocols.websockets.wsproto_impl.WSProtocol")
+HYPERCORN = call("hypercorn.protocol.ws_stream.WSStream")
+QUEUE = asyncio.Queue[Any]().get
+
+
+@pytest.mark.parametrize(
+    ("server", "version", "calls", "declined"),
+    [
+        ("granian", "2.8.7", call("granian._granian.ASGIWebsocketProtocol"), ""),
+        ("anycorn", "0.20.1", call("anycorn.protocol.ws_stream.WSStream"), ""),
+        ("hypercorn", "0.18.0", HYPERCORN, hypercorn.TRIO),
+        ("hypercorn", "0.18.0", HYPERCORN, hypercorn.HTTP_3),
+        ("uvicorn", "0.54.0", QUEUE, ""),
+        ("uvicorn", "0.60.0", UVICORN, ""),
+        ("uvicorn", "0.46.0", UVICORN, ""),
+        ("uvicorn", "0.54.0", UVICORN, ""),
+        ("myserver", "", call("myserver.Connection"), ""),
+        ("starlette", "1.10.0", call("starlette.testclient.WebSocketTestSession"), ""),
+        ("", "", QUEUE, ""),
+    ],
+)
+def test_warnings(
+    monkeypatch: pytest.MonkeyPatch, server: str, version: str, calls: Any, declined: str
+) -> None:
+    versions = {server: version, "asgi-keepalive": "0.1.0"}
+    monkeypatch.setattr(advice, "_version", lambda name: versions.get(name, ""))
+    monkeypatch.setattr(advice, "_running", lambda: [f"{server}.server"])
+    assert f"keepalive is {advise(calls, calls, declined).off}" in WARNINGS
+
+
+def test_every_warning_is_tried() -> None:
+    [parameters] = [mark.args[1] for mark in test_warnings.pytestmark]
+    assert len(WARNINGS) == len(set(WARNINGS)) == len(parameters)
+
+
+APPLICATION = """
+from asgi_keepalive import KeepaliveMiddleware
+
+async def app(scope, receive, send):
+    assert scope["type"] == "websocket"
+    await receive()
+    await send({"type": "websocket.accept"})
+    await receive()
+
+app = KeepaliveMiddleware(app, ping_interval=0.1, ping_timeout=0.1, close_timeout=0.1)
+"""
+
+GUNICORN = ["gunicorn", "main:app", "--bind", "127.0.0.1:PORT", "--worker-class"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="starts POSIX processes")
+@pytest.mark.parametrize(
+    ("file", "containing", "command"),
+    [
+        ("main.py", "basicConfig", ["uvicorn", "main:app", "--port", "PORT"]),
+        ("log.json", "asgi_keepalive", ["uvicorn", "main:app", "--port", "PORT", "--log-config"]),
+        (
+            *("log.json", "asgi_keepalive"),
+            ["hypercorn", "main:app", "--bind", "127.0.0.1:PORT", "--log-config", "json:"],
+        ),
+        ("gunicorn.conf.py", "logconfig_dict", [*GUNICORN, "asgi", "--config"]),
+        (
+            *("gunicorn.conf.py", "logconfig_dict"),
+            [*GUNICORN, "uvicorn_worker.UvicornWorker", "--config"],
+        ),
+        ("settings.py", "LOGGING", ["django", "runserver", "PORT", "--noreload"]),
+    ],
+    ids=["application", "uvicorn", "hypercorn", "gunicorn", "uvicorn-worker", "runserver"],
+)
+def test_log_line(tmp_path: Path, file: str, containing: str, command: list[str]) -> None:
+    (tmp_path / "main.py").write_text(APPLICATION)
+    language = "json" if file.endswith("json") else "python"
+    with (tmp_path / file).open("a") as config:
+        config.write(block(TROUBLES, containing, language))
+        if file == "settings.py":
+            config.write(DJANGO)
+    if command[-1].startswith(("--config", "--log-config", "json:")):
+        last = command[-1] if command[-1] == "json:" else ""
+        command = [*command[: -1 if last else None], f"{last}{tmp_path / file}"]
+    environment = {"PYTHONPATH": f"{ROOT}:{tmp_path}", "DJANGO_SETTINGS_MODULE": "settings"}
+    with started(sys.executable, "-m", *command, **environment) as server:
+        with Client(server.port).open() as client:
+            client.until_end()
+        wait_until(lambda: "keepalive ping timeout, no Pong for 0.1" in server.output)
+    assert server.output.count("keepalive ping timeout") == 1
+
+
+DJANGO = """
+ALLOWED_HOSTS = ["*"]
+ASGI_APPLICATION = "main.app"
+INSTALLED_APPS = ["daphne"]
+ROOT_URLCONF = "settings"
+SECRET_KEY = "known to all"
+urlpatterns = []
+"""
