@@ -169,13 +169,27 @@ class Connection:
         self.timer.stop()
         self._manual.end(error)
 
-    # The timer calls this.
+    # The timer calls the first of these, a test the second.
 
     def _on_timer(self) -> None:
         now = time.monotonic()
         stall = self.timer.fired(now)
         if stall and self._no_pong_can_be_here(now):
             stall = 0.0
+        self._tick(now, stall)
+
+    def skip(self) -> bool:
+        """Do at once what is to come next: a Pong is overdue, or else a Ping is due.
+
+        It returns whether anything was to come. `asgi_keepalive.testing` need not wait.
+        """
+        heartbeat = self._heartbeat
+        now = heartbeat.deadline if heartbeat.deadline < inf else heartbeat.next_ping_at
+        if now < inf:
+            self._tick(now, 0.0)
+        return now < inf
+
+    def _tick(self, now: float, stall: float) -> None:
         try:
             for command in self._heartbeat.tick(now, new_payload(), stall):
                 self._carry_out(command, now)

@@ -110,6 +110,12 @@ def test_browsers_half_needs_only_messages() -> None:
     assert own("asgi_keepalive.files") == {"extension"}
 
 
+@pytest.mark.parametrize("module", [name for name in MODULES if ".testing" in name])
+def test_a_peer_in_tests_is_a_server_like_any_other(module: str) -> None:
+    parts = {name.partition(".")[0] for name in own(module)}
+    assert parts <= {"extension", "state", "testing", "text"}
+
+
 def test_observers_need_neither_connection_nor_server() -> None:
     needed = {"extension", "text", "verdict"}
     assert own("asgi_keepalive.observers") == needed

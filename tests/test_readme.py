@@ -13,13 +13,12 @@ from types import SimpleNamespace
 from typing import Any
 from xml.etree import ElementTree
 
-import asgiref.testing
 import pytest
 from fastapi import FastAPI
 from starlette.testclient import TestClient
 
 import asgi_keepalive
-from asgi_keepalive import KeepaliveMiddleware, KeepaliveTimeout
+from asgi_keepalive import KeepaliveMiddleware
 from asgi_keepalive.endpoint.adapter import ReadingAdapter
 
 from .support.fake_loop import FakeServer, Puppet, in_no_time
@@ -39,30 +38,6 @@ def code(containing: str, *pages: Path) -> str:
     text = "".join(page.read_text() for page in pages or PAGES)
     [block] = [b for b in re.findall(r"```python\n(.*?)```", text, re.DOTALL) if containing in b]
     return str(block)
-
-
-def test_recipe_for_testing() -> None:
-    async def returning(scope: Any, receive: Any, send: Any) -> None:
-        await receive()
-        await send({"type": "websocket.accept"})
-
-    async def waiting(scope: Any, receive: Any, send: Any) -> None:
-        await returning(scope, receive, send)
-        assert (await receive())["code"] == 1011
-        with pytest.raises(KeepaliveTimeout):
-            await send({"type": "websocket.send", "text": "x"})
-
-    namespace = {
-        "app": returning,
-        "asgiref": asgiref,
-        "KeepaliveMiddleware": KeepaliveMiddleware,
-    }
-    exec(code("ApplicationCommunicator"), namespace)
-    recipe: Any = namespace["test_timeout"]
-    with pytest.raises(AssertionError):  # this application ends before any timeout
-        asyncio.run(recipe())
-    namespace["app"] = waiting
-    asyncio.run(recipe())
 
 
 def test_skeleton_of_an_adapter() -> None:

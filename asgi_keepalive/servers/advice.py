@@ -30,7 +30,10 @@ class Known(NamedTuple):
     advice: str = ""
 
 
-IN_TESTS = "is for tests, and has no Ping and Pong frames"
+IN_TESTS = (
+    "is for tests, and has no Ping and Pong frames. To test timeouts, put a Peer of "
+    "asgi_keepalive.testing around the application"
+)
 NO_ACCESS = (
     "it gives applications no access to Ping and Pong frames. Run the application on uvicorn, "
     "hypercorn, daphne or gunicorn"

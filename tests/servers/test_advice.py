@@ -261,6 +261,12 @@ class TestOtherServers:
             advice._fork.cache_clear()
 
 
+IN_TESTS = (
+    "is for tests, and has no Ping and Pong frames. To test timeouts, put a Peer of "
+    "asgi_keepalive.testing around the application"
+)
+
+
 class TestTestClients:
     """They are no servers, and nothing is to be cured."""
 
@@ -277,8 +283,7 @@ class TestTestClients:
         await server.wait()
         assert caplog.messages == [
             "keepalive is off: receive and send are bare queues: an ApplicationCommunicator of "
-            "asgiref, or a WebsocketCommunicator of Channels, is for tests, and has no Ping and "
-            "Pong frames"
+            f"asgiref, or a WebsocketCommunicator of Channels, {IN_TESTS}"
         ]
 
     @pytest.mark.parametrize("hidden", [False, True])
@@ -299,14 +304,13 @@ class TestTestClients:
                 pass
         version = importlib.metadata.version("starlette")
         assert [message for message in caplog.messages if "keepalive" in message] == [
-            f"keepalive is off on starlette {version}: its TestClient is for tests, and has no "
-            "Ping and Pong frames"
+            f"keepalive is off on starlette {version}: its TestClient {IN_TESTS}"
         ]
 
     def test_httpx_ws(self) -> None:
         call = method("httpx_ws.transport.ASGIWebSocketAsyncNetworkStream")
-        sentence = "its transport is for tests, and has no Ping and Pong frames"
-        expect(advise(call, call), "httpx-ws", sentence)
+        version = importlib.metadata.version("httpx-ws")
+        expect(advise(call, call), f"httpx-ws {version}", f"its transport {IN_TESTS}")
 
 
 @pytest.mark.usefixtures("installed")
