@@ -13,9 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from websockets.sync.client import connect
 
-from asgi_keepalive import Keepalive, KeepaliveMiddleware, KeepaliveTimeout, get_keepalive
+from asgi_keepalive import Keepalive, KeepaliveTimeout, get_keepalive
 from asgi_keepalive.endpoint.kernel import reset_on_close
 from asgi_keepalive.extension import Application
 
@@ -25,19 +24,23 @@ from ..support.client import CLOSE, PING, TEXT, Client, close_code, cut_off
 from ..support.server import Server, kernel_sockets, logged, wait_until
 from ..support.timeouts import CLOSE_TIMEOUT, FAILED, LOGGED
 from .peer import peer
-from .proxies import IDLE_TIMEOUT, Haproxy, Nginx, Proxy
+from .proxies import Haproxy, Nginx
+from .proxy import IDLE_TIMEOUT, ReloadableProxy
 from .test_frozen import stopped
 
 TIMED_OUT = (1011, "keepalive ping timeout")
 LATE = 1.5
 """How much later than promised a loaded machine may be, in seconds; the proxies wait longer."""
 
-StartProxy = Callable[[Server], Proxy]
+StartProxy = Callable[[Server], ReloadableProxy]
 
 
 @pytest.fixture(params=[Nginx, Haproxy], ids=["nginx", "haproxy"])
-def proxy(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[StartProxy]:
-    """Start a proxy before a server."""
+def proxy(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[StartProxy]:
+    """Start a proxy before a server, which shall tell its application the proxy's own port."""
+    monkeypatch.setenv("FORWARDED_ALLOW_IPS", "")
     with ExitStack() as stack:
         yield lambda server: stack.enter_context(request.param(tmp_path, server.port))
 
@@ -139,39 +142,6 @@ def half_close(client: Client) -> None:
 def exchange(client: Client) -> None:
     client.send(TEXT, b"hello")
     assert client.answer_until(TEXT) == b"hello"
-
-
-@pytest.mark.parametrize("loop", ["asyncio"])
-class TestIdle:
-    """On one event loop only: this takes long, and no loop has a part in it."""
-
-    def test_connection_is_cut_without_keepalive_and_lives_with_it(
-        self, serve: Serve, proxy: StartProxy, reports: Reports
-    ) -> None:
-        app = application(reports)
-        without = KeepaliveMiddleware(app, ping_interval=None)
-
-        async def routes(scope: Any, receive: Any, send: Any) -> None:
-            await (without if scope["path"] == "/without" else app)(scope, receive, send)
-
-        server = serve(routes, ping_interval=1, ping_timeout=2)
-        front = proxy(server)
-        with connect(front.url, ping_interval=None) as websocket:
-            port, keepalive = reports.get()
-            began = time.monotonic()
-            with Client(front.port, path="/without").open() as client:
-                without_port, without_keepalive = reports.get()
-                assert client.until_end() == []
-                assert 0.9 * IDLE_TIMEOUT < time.monotonic() - began < 1.5 * IDLE_TIMEOUT
-                has_left(reports, without_keepalive, "/without")
-            with pytest.raises(TimeoutError):
-                websocket.recv(timeout=began + 1.5 * IDLE_TIMEOUT - time.monotonic())
-            assert reports.empty()
-            assert 0 < keepalive.latency < LATE
-            websocket.send("hello")
-            assert reports.get()[1]["text"] == "hello"
-        for one in port, without_port:
-            freed(server, one, 0)
 
 
 class TestPeer:
