@@ -248,10 +248,9 @@ class Heartbeat:
     @property
     def awaited_since(self) -> float | None:
         """The time at which the first unanswered Ping was written, or `None`; for any thread."""
-        try:
-            return self._pings[0].sent_at
-        except IndexError:  # another thread must not look twice
-            return None
+        for ping in self._pings:  # another thread must not look twice
+            return ping.sent_at
+        return None
 
     def read_paused(self, paused: bool, now: float) -> None:
         """The server has stopped reading, as too much is unread, or goes on."""

@@ -63,7 +63,7 @@ async def test_observer() -> None:
     [
         ("PrometheusMetrics()", "/metrics/", "asgi_keepalive_connections"),
         ("OpenTelemetryMetrics()", "/openapi.json", ""),
-        ("Dashboard(live)", "/connections/", "<title>Connections</title>"),
+        ('mount("/connections", Dashboard(live))', "/connections/", "<title>Connections</title>"),
     ],
 )
 def test_recipes_for_operators(part: str, path: str, shown: str) -> None:

@@ -6,10 +6,8 @@ Nothing is exposed unless it is mounted, and then to whoever can reach it: prote
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import json
-import re
-import sys
+import time
 from collections.abc import AsyncIterator, Iterable
 from typing import Any
 from urllib.parse import quote
@@ -17,9 +15,17 @@ from urllib.parse import quote
 from ..extension import Receive, Scope, Send
 from ..files import Files, begin, path, refused, respond
 from ..observers.live import LiveConnection, LiveConnections
+from . import telling
+from .query import Query, parse
+from .view import View
 
-PIECE = 100
+PIECE = 20
 """So many connections are written before others have their turn."""
+
+FILES = (
+    *("index.html", "dashboard.css", "dashboard.js"),
+    *("charts.js", "details.js", "format.js", "table.js"),
+)
 
 
 class Dashboard:
@@ -39,7 +45,8 @@ class Dashboard:
 
     def __init__(self, connections: LiveConnections) -> None:
         self._connections = connections
-        self._files = Files(__name__, "index.html", "dashboard.js", "dashboard.css")
+        self._view = View(connections)
+        self._files = Files(__name__, *FILES)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer GET and HEAD."""
@@ -56,38 +63,46 @@ class Dashboard:
             await self._files(scope, receive, send)
 
     async def _tell(self, scope: Scope, send: Send) -> None:
-        window = _window(scope.get("query_string", b""))
-        if window is None:
+        query = parse(scope.get("query_string", b""))
+        if query is None:
             await respond(scope, send, 400)
             return
         headers = [(b"content-type", b"application/json"), (b"cache-control", b"no-store")]
         await begin(send, 200, headers)
         if scope["method"] != "HEAD":
-            async for piece in self._pieces(*window):
+            async for piece in self._pieces(query):
                 await send({"type": "http.response.body", "body": piece, "more_body": True})
         await send({"type": "http.response.body", "body": b""})
 
-    async def _pieces(self, offset: int, limit: int) -> AsyncIterator[bytes]:
+    async def _pieces(self, query: Query) -> AsyncIterator[bytes]:
         """Yield the answer; connections by the thousand must not hold up the event loop.
 
         The first piece is as sorted; meanwhile the latencies of the others may change.
         """
-        everything = self._connections.slowest_first()
-        late = sum(connection.is_late for connection in everything)
-        unsupported = sum(not connection.keepalive.supported for connection in everything)
-        failures = [
-            {**dataclasses.asdict(failure), "why": str(failure.verdict)}
-            for failure in reversed(self._connections.failures)
-        ]
-        counts = {"total": len(everything), "late": late, "unsupported": unsupported}
-        head = {**counts, "failures": failures}
-        before = f"{json.dumps(head)[:-1]}, ".encode() + b'"connections": ['
-        end = min(offset + limit, len(everything))
-        for start in range(offset, end, PIECE):
-            yield before + _rows(everything[start : min(start + PIECE, end)])
+        selected = await self._view.select(query)
+        head = json.dumps({**self._totals(query), "selected": len(selected)})
+        before = f"{head[:-1]}, ".encode() + b'"connections": ['
+        end = min(query.offset + query.limit, len(selected))
+        for start in range(query.offset, end, PIECE):
+            yield before + _rows(query, selected[start : min(start + PIECE, end)])
             before = b", "
             await asyncio.sleep(0)
-        yield b"]}" if end > offset else before + b"]}"
+        yield b"]}" if end > query.offset else before + b"]}"
+
+    def _totals(self, query: Query) -> dict[str, Any]:
+        return {
+            "at": time.time(),
+            "process": telling.process(),
+            "total": len(self._connections),
+            "late": self._view.late,
+            "unsupported": self._view.unsupported,
+            "lately": telling.timeline(self._connections.timeline),
+            "failures": [
+                telling.failure(failure)
+                for failure in reversed(self._connections.failures)
+                if failure.at > query.since
+            ],
+        }
 
 
 def _name(scope: Scope) -> bytes:
@@ -98,35 +113,6 @@ def _name(scope: Scope) -> bytes:
     return quote(raw.partition(b"?")[0].rpartition(b"/")[2], safe="%").encode()
 
 
-def _rows(connections: Iterable[LiveConnection]) -> bytes:
-    return ", ".join(json.dumps(_row(connection)) for connection in connections).encode()
-
-
-def _row(connection: LiveConnection) -> dict[str, Any]:
-    """Return the entry of a connection, with times in seconds."""
-    seen = dataclasses.asdict(connection.statistics)
-    del seen["last_pong_at"]  # its clock means nothing to others
-    return {
-        "number": connection.number,
-        "client": connection.client,
-        "path": connection.path,
-        "state": connection.state,
-        "age": connection.age,
-        "waiting": connection.waiting,
-        "last_pong": connection.since_last_pong,
-        "ping_interval": connection.keepalive.ping_interval,
-        "ping_timeout": connection.keepalive.ping_timeout,
-        **seen,
-        "recent": list(connection.recent),
-    }
-
-
-def _window(query: bytes) -> tuple[int, int] | None:
-    """Return offset and limit, or `None` if they are not numbers."""
-    found = {"offset": 0, "limit": sys.maxsize}
-    for parameter in query.split(b"&") if query else ():
-        asks = re.fullmatch(rb"(offset|limit)=(\d{1,9})", parameter)
-        if asks is None:
-            return None
-        found[asks[1].decode()] = int(asks[2])
-    return found["offset"], found["limit"]
+def _rows(query: Query, connections: Iterable[LiveConnection]) -> bytes:
+    whole = query.number is not None
+    return ", ".join(json.dumps(telling.connection(one, whole)) for one in connections).encode()

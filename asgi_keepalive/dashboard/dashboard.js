@@ -1,159 +1,183 @@
-/** Shows the connections, slowest first: of thousands only those rows that can be seen. */
+/** Shows the connections of a process: asks for what can be seen, once a second. */
+
+import { drawLately, setBounds, sum, within } from "./charts.js";
+import * as details from "./details.js";
+import { count, set, time } from "./format.js";
+import * as table from "./table.js";
 
 const EVERY = 1000; // milliseconds from one look to the next
 const PATIENCE = 5000; // milliseconds until the server has gone
-const MORE = 10; // rows beyond what can be seen, for scrolling
-const WIDTH = 120;
-const HEIGHT = 20;
+const FAILURES = 100; // so many are kept
 
-const summary = document.querySelector("#summary");
-const body = document.querySelector("#connections tbody");
-const failures = document.querySelector("#failures");
-const [above, below] = [space(), space()];
-const rows = [];
-let lastFailure;
+const [pause, search, state] = ["pause", "search", "state"].map((id) => document.getElementById(id));
+const put = (id, text) => set(document.getElementById(id), text);
+
+const processes = new Map(); // that have answered, by their names
+let process; // the name of the one that did last
+let failures = []; // of that one, the last of them first
+let opened = null; // the connection whose details are shown
+let openedIn;
 let looking = false;
-let scrolled = false;
+let again = false;
 let seenAt = 0;
+let isNewSearch = false;
 
-/** An empty row that stands for those that cannot be seen. */
-function space() {
-  const row = document.createElement("tr");
-  row.className = "space";
-  row.insertCell().colSpan = 8;
-  return row;
+/** Ask the server. If the page's URL has a name and a password, one relative to it is refused. */
+async function ask(parameters) {
+  const url = new URL("connections.json", location.origin + location.pathname);
+  url.search = new URLSearchParams(parameters);
+  const answer = await fetch(url, { signal: AbortSignal.timeout(PATIENCE) });
+  if (!answer.ok) throw new Error(`the server answers ${answer.status}`);
+  return answer.json();
 }
 
-const rowHeight = () => rows[0]?.offsetHeight || 28;
-
-function setHeight(row, height) {
-  row.hidden = height <= 0;
-  row.firstChild.style.height = `${height}px`;
+function showProcess({ host, pid }) {
+  process = `process ${pid} on ${host}`;
+  processes.set(process);
+  const others = processes.size - 1;
+  const warning = others
+    ? `; ${others} other${others > 1 ? "s" : ""} answered before: each shows its own connections`
+    : "";
+  put("process", process + warning);
 }
 
-function duration(seconds) {
-  if (seconds === null) return "…";
-  if (seconds < 0) return "0.0 s"; // clocks differ
-  if (seconds < 60) return `${seconds.toFixed(seconds < 10 ? 1 : 0)} s`;
-  if (seconds < 3600) return `${Math.floor(seconds / 60)} min`;
-  return `${Math.floor(seconds / 3600)} h ${Math.floor((seconds % 3600) / 60)} min`;
+function showTotals({ total, late, unsupported, lately }) {
+  const { failed, pings_per_second: pings, slots } = lately;
+  const reasons = Object.entries(failed);
+  put("open", count(total));
+  put("late", count(late));
+  document.getElementById("late").classList.toggle("bad", late > 0);
+  put("unsupported", count(unsupported));
+  document.getElementById("unsupported").parentElement.hidden = !unsupported;
+  put("failed", count(reasons.reduce((sum, [, number]) => sum + number, 0)));
+  document.getElementById("failed").classList.toggle("bad", reasons.length > 0);
+  put("reasons", reasons.map(([reason, number]) => `${count(number)}\u00a0${reason}`).join(", "));
+  put("pings", pings.toLocaleString("en", { maximumFractionDigits: pings < 10 ? 1 : 0 }));
+  const latencies = sum(slots);
+  put("median", within(latencies, 0.5));
+  put("most", within(latencies, 0.99));
+  document.title = late ? `${count(late)} late | Connections` : "Connections";
 }
 
-function ms(seconds) {
-  return seconds !== null && seconds < 1 ? `${(seconds * 1000).toFixed(1)} ms` : duration(seconds);
+function keep(news, since) {
+  failures = (since === undefined ? news : [...news, ...failures]).slice(0, FAILURES);
 }
 
-function set(cell, text, title = text) {
-  if (cell.textContent !== text) cell.textContent = text;
-  if (cell.title !== title) cell.title = title;
+const slowness = ({ waiting, latency }) => Math.max(waiting, latency);
+
+function showOpen({ at, total, selected, connections }, { offset }, isPart) {
+  connections.sort((one, other) => slowness(other) - slowness(one)); // latencies have changed since
+  table.showRows(Math.min(offset, selected), selected, connections, at);
+  put("found", `${count(selected)}${isPart ? ` of ${count(total)}` : ""} open, slowest first`);
 }
 
-function newRow() {
-  const row = document.createElement("tr");
-  for (let n = 0; n < 8; n++) row.insertCell();
-  row.cells[5].innerHTML = `<svg width="${WIDTH}" height="${HEIGHT}"><polyline></polyline></svg>`;
-  return row;
-}
-
-/** Draw latencies from 0 to the largest of them. */
-function draw(polyline, latencies) {
-  const highest = Math.max(...latencies);
-  const step = WIDTH / Math.max(1, latencies.length - 1);
-  const points = latencies.map((latency, n) => {
-    const y = HEIGHT - 1 - (latency / highest) * (HEIGHT - 2);
-    return `${(n * step).toFixed(1)},${y.toFixed(1)}`;
-  });
-  polyline.setAttribute("points", points.join(" "));
-}
-
-function show(row, connection) {
-  const { state, client, path, age, latency, recent, srtt, rttvar, waiting } = connection;
-  const cells = row.cells;
-  set(cells[0], state);
-  cells[0].className = state;
-  set(cells[1], client);
-  set(cells[2], path);
-  set(cells[3], duration(age));
-  set(cells[4], state === "late" ? `> ${ms(waiting)}` : ms(latency));
-  draw(cells[5].querySelector("polyline"), recent);
-  cells[5].title = recent.map(ms).join(", ");
-  set(cells[6], srtt === null ? "…" : `${ms(srtt)} ± ${ms(rttvar)}`);
-  set(cells[7], duration(connection.last_pong), `${connection.count} of ${connection.pings} answered`);
-}
-
-/** Show rows from `offset` on, and leave the room of all others. */
-function showAll(offset, total, connections) {
-  const height = rowHeight();
-  while (rows.length < connections.length) rows.push(newRow());
-  connections.forEach((connection, n) => show(rows[n], connection));
-  const visible = rows.slice(0, connections.length);
-  if (body.childElementCount !== visible.length + 2 || body.firstChild !== above) {
-    body.replaceChildren(above, ...visible, below);
-  }
-  setHeight(above, offset * height);
-  setHeight(below, (total - offset - connections.length) * height);
-}
-
-function showFailures(all) {
-  failures.hidden = !all.length;
-  if (!all.length) return;
-  const last = duration(Date.now() / 1000 - all[0].at);
-  set(failures.querySelector("summary"), `${all.length} timed out lately, the last ${last} ago`);
-  if (all[0].at === lastFailure) return;
-  lastFailure = all[0].at;
-  failures.querySelector("tbody").replaceChildren(
-    ...all.map(({ at, client, path, why }) => {
-      const row = document.createElement("tr");
-      const when = new Date(at * 1000);
-      for (const [text, title] of [
-        [when.toLocaleTimeString(), when.toLocaleString()],
-        [client], [path], [why],
-      ]) {
-        set(row.insertCell(), text, title);
-      }
-      return row;
-    }),
-  );
+function showFailed({ at }, { offset, limit }, text) {
+  const isFound = ({ path, client }) => `${path}\n${client}`.toLowerCase().includes(text);
+  const found = failures.filter(isFound);
+  const rows = found.slice(offset, offset + limit);
+  table.showRows(Math.min(offset, found.length), found.length, rows, at);
+  put("found", `${count(found.length)} of the last ${count(failures.length)} that failed`);
 }
 
 /** Look at what the window shows now. */
 async function look() {
   if (looking) {
-    scrolled = true;
+    again = true;
     return;
   }
   looking = true;
-  const height = rowHeight();
-  const top = Math.max(0, -body.getBoundingClientRect().top);
-  const offset = Math.max(0, Math.floor(top / height) - MORE);
-  const limit = Math.ceil(innerHeight / height) + 2 * MORE;
+  const part = table.visible();
+  const [text, selected, isNew] = [search.value, state.value, isNewSearch];
+  const isFailed = selected === "failed";
+  const asked = isFailed ? { limit: 0 } : { ...part };
+  if (text) asked.search = text;
+  if (selected && !isFailed) asked.state = selected;
+  isNewSearch = false;
+  if (failures.length && processes.size === 1) asked.since = failures[0].at;
   try {
-    const signal = AbortSignal.timeout(PATIENCE);
-    const answer = await fetch(`connections.json?offset=${offset}&limit=${limit}`, { signal });
-    if (!answer.ok) throw new Error(`the server answers ${answer.status}`);
-    const { total, late, unsupported, connections, failures } = await answer.json();
-    seenAt = Date.now();
-    document.body.classList.remove("stale");
-    const parts = [`${total.toLocaleString()} open`, `${late.toLocaleString()} late`];
-    if (unsupported) parts.push(`${unsupported.toLocaleString()} unsupported`);
-    set(summary, `${parts.join(", ")}; slowest first`);
-    showAll(Math.min(offset, total), total, connections);
-    showFailures(failures);
+    const answer = await ask(asked);
+    seenAt = answer.at;
+    setBounds(answer.lately.bounds);
+    showProcess(answer.process);
+    keep(answer.failures, asked.since);
+    showTotals(answer);
+    drawLately(document.getElementById("lately"), answer);
+    table.showHeads(isFailed);
+    if (isFailed) showFailed(answer, part, text.toLowerCase());
+    else showOpen(answer, part, text || selected);
+    if (isNew) put("announced", document.getElementById("found").textContent);
+    await lookAtDetails();
+    showTrouble("");
   } catch (error) {
-    document.body.classList.add("stale");
-    const since = seenAt ? `, this is from ${new Date(seenAt).toLocaleTimeString()}` : "";
-    set(summary, `${error.message}${since}`);
+    const since = seenAt ? `; this is from ${time(seenAt)}` : "";
+    showTrouble(`No answer: ${error.message}${since}`);
   } finally {
     looking = false;
   }
-  if (scrolled) {
-    scrolled = false;
+  if (again) {
+    again = false;
     look();
   }
 }
 
+function showTrouble(text) {
+  put("trouble", text);
+  document.getElementById("trouble").hidden = !text;
+  document.body.classList.toggle("stale", text !== "");
+}
+
+/** Show the connection whose dialog is open as it is now. */
+async function lookAtDetails() {
+  if (!opened || opened.verdict) return;
+  const { number } = opened;
+  const answer = await ask({ number, since: seenAt });
+  const { host, pid } = answer.process;
+  if (opened?.number !== number || openedIn !== `process ${pid} on ${host}`) return;
+  const isIt = (failure) => failure.number === number;
+  const found = answer.connections[0] ?? [...answer.failures, ...failures].find(isIt);
+  if (!found) {
+    details.showClosed();
+    return;
+  }
+  opened = found;
+  details.show(found, answer.at);
+}
+
+function newSearch() {
+  isNewSearch = true;
+  table.toTop();
+  look();
+}
+
+table.onOpen((connection) => {
+  opened = connection;
+  openedIn = process;
+  details.show(connection, seenAt);
+  details.open();
+  look();
+});
+details.onClose(() => {
+  const { number } = opened;
+  opened = null;
+  table.focusOn(number);
+});
+
+const isPaused = () => pause.ariaPressed === "true";
+pause.addEventListener("click", () => {
+  pause.ariaPressed = String(!isPaused());
+  look();
+});
+search.addEventListener("input", newSearch);
+state.addEventListener("change", newSearch);
+addEventListener("keydown", (event) => {
+  if (event.key !== "/" || event.ctrlKey || event.metaKey || event.altKey) return;
+  if (details.isOpen() || event.target === search) return;
+  event.preventDefault();
+  search.focus();
+  search.select();
+});
 addEventListener("scroll", look, { passive: true });
 addEventListener("resize", look);
 document.addEventListener("visibilitychange", () => document.hidden || look());
-setInterval(() => document.hidden || look(), EVERY);
+setInterval(() => document.hidden || isPaused() || look(), EVERY);
 look();

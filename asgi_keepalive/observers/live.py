@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import itertools
 import time
+from array import array
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Literal
 
 from ..extension import Scope
@@ -15,14 +17,18 @@ from ..log import client, path
 from ..state import Keepalive, get_keepalive
 from ..verdict import Verdict
 from . import Observer
+from .timeline import Timeline
 
 RECENT = 32
-"""So many of a connection's last latencies are kept."""
+"""So many of a connection's last round trips are kept."""
 
 FAILURES = 100
 """So many of the last failures are kept."""
 
 State = Literal["new", "ok", "late", "unsupported"]
+
+RoundTrip = tuple[float, float]
+"""How many seconds ago a round trip ended, and how many it took."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,15 +41,21 @@ class Failure:
             print(failure.client, failure.path, failure.verdict)
 
     Attributes:
+        number: Its number, as that of `LiveConnection`.
         client: The address of its client.
         path: Its path, without the query string.
         at: When it was failed, in seconds since the epoch, as `time.time()`.
+        age: How long it had been open, in seconds.
+        history: Its last round trips, the last of them last; seconds ago count from its failure.
         verdict: Why it was failed.
     """
 
+    number: int
     client: str
     path: str
     at: float
+    age: float
+    history: list[RoundTrip]
     verdict: Verdict
 
 
@@ -69,7 +81,11 @@ class LiveConnection(Observer):
         self.keepalive: Keepalive = get_keepalive(scope)
         self._live = live
         self._opened_at = time.monotonic()
-        self._recent: deque[float] = deque(maxlen=RECENT)
+        self._latency = 0.0
+        self._pings = 0
+        # So many Pings had been written when none was awaited; to find that out again takes time.
+        self._answered = -1
+        self._recent = array("d")  # when a round trip ended, and how long it took, by turns
 
     @property
     def age(self) -> float:
@@ -79,13 +95,26 @@ class LiveConnection(Observer):
     @property
     def waiting(self) -> float | None:
         """How long a Pong has been awaited; `None` if none is."""
+        pings = self._pings
+        if pings == self._answered:
+            return None
         since = self.keepalive._awaited_since
-        return None if since is None else time.monotonic() - since
+        if since is None:
+            self._answered = pings
+            return None
+        return time.monotonic() - since
 
     @property
-    def recent(self) -> deque[float]:
-        """Its last latencies, the last of them last: a copy."""
-        return self._recent.copy()
+    def recent(self) -> list[float]:
+        """Its last latencies, the last of them last."""
+        return self._recent[-2 * RECENT :][1::2].tolist()
+
+    @property
+    def history(self) -> list[RoundTrip]:
+        """Its last round trips, the last of them last."""
+        now = time.monotonic()
+        kept = self._recent[-2 * RECENT :].tolist()
+        return [(now - at, latency) for at, latency in zip(kept[::2], kept[1::2], strict=True)]
 
     @property
     def since_last_pong(self) -> float | None:
@@ -125,16 +154,38 @@ class LiveConnection(Observer):
     @property
     def slowness(self) -> float:
         """Its last latency, or how long a Pong has been awaited, whichever is longer."""
-        return max(self.waiting or 0.0, self.keepalive.latency or 0.0)
+        waiting = self.waiting
+        return self._latency if waiting is None else max(waiting, self._latency)
 
     def opened(self) -> None:
         self._live._open[self.number] = self
 
+    def pinged(self) -> None:
+        self._pings += 1
+        self._live.timeline.pinged()
+
     def ponged(self, latency: float) -> None:
-        self._recent.append(latency)
+        now = time.monotonic()
+        self._latency = latency
+        recent = self._recent
+        recent.extend((now, latency))
+        if len(recent) > 2 * RECENT:
+            del recent[:2]
+        self._live.timeline.ponged(latency, now)
 
     def failed(self, verdict: Verdict) -> None:
-        self._live._failures.append(Failure(self.client, self.path, time.time(), verdict))
+        self._live.timeline.failed(verdict)
+        self._live._failures.append(
+            Failure(
+                self.number,
+                self.client,
+                self.path,
+                time.time(),
+                self.age,
+                self.history,
+                verdict,
+            )
+        )
 
     def closed(self) -> None:
         self._live._open.pop(self.number, None)
@@ -149,9 +200,13 @@ class LiveConnections:
 
         live = LiveConnections()
         app.add_middleware(KeepaliveMiddleware, observers=[live])
+
+    Attributes:
+        timeline: The Pings, latencies and failures of the last ten minutes.
     """
 
     def __init__(self) -> None:
+        self.timeline = Timeline()
         self._failures: deque[Failure] = deque(maxlen=FAILURES)
         self._numbers = itertools.count(1)
         self._open: dict[int, LiveConnection] = {}
@@ -172,6 +227,10 @@ class LiveConnections:
         """Iterate over those that are open now, the oldest first; some may close meanwhile."""
         return iter(self._open.copy().values())
 
+    def find(self, number: int) -> LiveConnection | None:
+        """Return the open connection of this number, or `None` if there is none."""
+        return self._open.get(number)
+
     def slowest_first(self) -> list[LiveConnection]:
         """Return those that are open now, sorted by `slowness`."""
-        return sorted(self, key=lambda connection: connection.slowness, reverse=True)
+        return sorted(self, key=attrgetter("slowness"), reverse=True)

@@ -7,9 +7,11 @@ import contextlib
 import itertools
 import time
 from collections.abc import AsyncIterator
+from typing import Any
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
+from starlette.responses import Response
 from starlette.routing import Mount, WebSocketRoute
 from starlette.websockets import WebSocket
 
@@ -20,6 +22,9 @@ from asgi_keepalive.settings import Settings
 
 OTHERS = 2000
 
+HOSTILE = "/others/<img src=x onerror='hacked=1'><b>"
+"""Paths begin with it, as clients choose them."""
+
 live = LiveConnections()
 
 
@@ -28,7 +33,7 @@ def connection(number: int) -> LiveConnection:
     keepalive._supported = True
     scope = {
         "client": ("192.0.2.1", number),
-        "path": f"/others/<b>{number}",
+        "path": f"{HOSTILE}{number}",
         "state": {"keepalive": keepalive},
     }
     made = live(scope)
@@ -37,6 +42,7 @@ def connection(number: int) -> LiveConnection:
 
 
 def pong(one: LiveConnection, latency: float) -> None:
+    one.pinged()
     one.keepalive._round_trips.add(latency, time.monotonic())
     one.ponged(latency)
 
@@ -64,9 +70,22 @@ async def real(websocket: WebSocket) -> None:
         pass
 
 
+async def protected(scope: Any, receive: Any, send: Any) -> None:
+    """Show the dashboard to staff:secret (RFC 7617)."""
+    if dict(scope["headers"]).get(b"authorization") == b"Basic c3RhZmY6c2VjcmV0":
+        await dashboard(scope, receive, send)
+    else:
+        await Response(status_code=401, headers={"www-authenticate": "Basic"})(scope, receive, send)
+
+
+dashboard = Dashboard(live)
 app = Starlette(
     lifespan=lifespan,
-    routes=[Mount("/connections", Dashboard(live)), WebSocketRoute("/real", real)],
+    routes=[
+        Mount("/connections", dashboard),
+        Mount("/protected", protected),
+        WebSocketRoute("/real", real),
+    ],
     middleware=[
         Middleware(KeepaliveMiddleware, ping_interval=0.2, ping_timeout=5, observers=[live])
     ],

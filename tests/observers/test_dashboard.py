@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import socket
 import urllib.request
 from typing import Any
 
@@ -14,23 +16,19 @@ from starlette.testclient import TestClient
 
 from asgi_keepalive import KeepaliveMiddleware
 from asgi_keepalive.dashboard import PIECE, Dashboard
+from asgi_keepalive.dashboard.query import Query
+from asgi_keepalive.dashboard.view import EVERY, FEW, STEP, View
 from asgi_keepalive.extension import Traffic
 from asgi_keepalive.observers.live import LiveConnections
-from asgi_keepalive.verdict import judge
+from asgi_keepalive.verdict import REFUSED, judge
 
 from ..conftest import LOOPS
 from ..support.applications import echo
 from ..support.client import PING, PONG, Client
 from ..support.fake_loop import in_no_time
-from ..support.observers import added
+from ..support.observers import added, overdue, pong
 from ..support.server import running, wait_until
 from ..support.serving import serving
-
-ROW = {
-    *("number", "client", "path", "state", "age", "waiting", "last_pong"),
-    *("ping_interval", "ping_timeout", "latency", "srtt", "rttvar", "minimum", "maximum"),
-    *("count", "pings", "recent"),
-}
 
 
 class TestDashboard:
@@ -47,6 +45,10 @@ class TestDashboard:
         [
             ("/", "text/html; charset=utf-8", "<title>Connections</title>"),
             ("/dashboard.js", "text/javascript; charset=utf-8", "connections.json"),
+            ("/charts.js", "text/javascript; charset=utf-8", "polyline"),
+            ("/details.js", "text/javascript; charset=utf-8", "verdict"),
+            ("/format.js", "text/javascript; charset=utf-8", "textContent"),
+            ("/table.js", "text/javascript; charset=utf-8", "connections"),
             ("/dashboard.css", "text/css; charset=utf-8", "color-scheme"),
         ],
     )
@@ -83,10 +85,9 @@ class TestDashboard:
         assert (b"location", location) in sent[0]["headers"]
 
     def test_json(self, client: TestClient, live: LiveConnections) -> None:
-        assert client.get("/at/connections.json").json() == {
-            **{"total": 0, "late": 0, "unsupported": 0},
-            **{"failures": [], "connections": []},
-        }
+        told = client.get("/at/connections.json").json()
+        assert (told["total"], told["selected"], told["connections"]) == (0, 0, [])
+        assert (told["failures"], told["lately"]["slots"]) == ([], [])
         added(live, 1)
         added(live, 2, 0.5, 0.25)
         seen: Traffic = {"quiet": 2.0, "unsent": 0}
@@ -100,8 +101,9 @@ class TestDashboard:
         [failure] = told["failures"]
         assert failure["why"] == "silent: nothing has come for 2 s"
         assert failure["verdict"]["waited"] == 1.5
+        assert told["lately"]["failed"] == {"silent": 1}
+        assert told["process"] == {"host": socket.gethostname(), "pid": os.getpid()}
         slowest, other, _ = told["connections"]
-        assert set(slowest) == set(other) == ROW
         assert slowest["number"] == 2
         assert slowest["recent"] == [0.5, 0.25]
         assert slowest["last_pong"] < 60
@@ -115,7 +117,7 @@ class TestDashboard:
             ("offset=0", range(1, 2 * PIECE + 31)),
             ("limit=2", range(1, 3)),
             ("offset=3&limit=2", range(4, 6)),
-            ("limit=150&offset=90", range(91, 2 * PIECE + 31)),
+            ("limit=150&offset=15", range(16, 2 * PIECE + 31)),
             ("offset=1000&limit=5", range(0)),
             ("limit=0", range(0)),
         ],
@@ -126,19 +128,82 @@ class TestDashboard:
         for number in range(2 * PIECE + 30):
             added(live, number, 500.0 - number)
         told = client.get(f"/at/connections.json?{query}").json()
-        assert told["total"] == 2 * PIECE + 30
+        assert told["total"] == told["selected"] == 2 * PIECE + 30
         assert [one["number"] for one in told["connections"]] == list(numbers)
 
     @pytest.mark.parametrize(
-        "query", ["limit=", "limit=-1", "limit=1e3", "offset=a", "x=1", "limit=1234567890", "&"]
+        "query",
+        [
+            *("limit=", "limit=-1", "limit=1e3", "offset=a", "x=1", "limit=1234567890", "&"),
+            *("state=", "state=failed", "number=x", "since=nan", "since=", "%ff"),
+            f"search={'x' * 201}",
+        ],
     )
     def test_bad_window(self, client: TestClient, query: str) -> None:
         assert client.get(f"/at/connections.json?{query}").status_code == 400
 
+    @pytest.mark.parametrize(
+        ("query", "numbers"),
+        [
+            ("search=CHAT", [2, 1]),
+            ("search=192.0.2.1:3", [3]),
+            ("search=%26%2b%C3%A9", [3]),
+            ("search=none", []),
+            ("state=ok", [3, 2]),
+            ("state=new", [1]),
+            ("state=late", [4]),
+            ("state=unsupported", [5]),
+            ("state=ok&search=chat", [2]),
+            ("search=chat&offset=1", [1]),
+            ("number=2", [2]),
+            ("number=6", []),
+        ],
+    )
+    def test_selection(
+        self, client: TestClient, live: LiveConnections, query: str, numbers: list[int]
+    ) -> None:
+        paths = "/chat", "/Chat/2", "/&+\xe9", "/", "/"
+        connections = [added(live, number, path=path) for number, path in enumerate(paths, 1)]
+        pong(connections[1], 0.25)
+        pong(connections[2], 0.5)
+        overdue(connections[3])
+        connections[4].keepalive._supported = False
+        told = client.get(f"/at/connections.json?{query}").json()
+        assert [one["number"] for one in told["connections"]] == numbers
+        assert told["selected"] - ("offset" in query) == len(numbers)
+        assert (told["total"], told["late"], told["unsupported"]) == (5, 1, 1)
+        assert ("history" in str(told["connections"])) == (query == "number=2")
+
+    def test_failures_since(self, client: TestClient, live: LiveConnections) -> None:
+        for number in range(3):
+            added(live, number).failed(REFUSED)
+        first, second, third = live.failures
+        told = client.get(f"/at/connections.json?since={first.at!r}").json()
+        assert [one["number"] for one in told["failures"]] == [third.number, second.number]
+
     @in_no_time
-    async def test_others_have_their_turn(self) -> None:
+    async def test_many_are_sorted_once_a_second(self) -> None:
+        """However many look."""
         live = LiveConnections()
-        for number in range(10 * PIECE):
+        view = View(live)
+        for number in range(FEW):
+            added(live, number, 1.0)
+        everything = await view.select(Query())
+        assert len(everything) == FEW
+        slow = added(live, FEW, 2.0)
+        assert await view.select(Query()) is everything
+        assert await view.select(Query(number=slow.number)) == [slow]
+        await asyncio.sleep(EVERY)
+        assert (await view.select(Query()))[0] is slow
+        for connection in everything[1:]:
+            connection.closed()
+        assert len(await view.select(Query())) == 2  # few are sorted each time
+
+    @pytest.mark.parametrize("query", [b"", b"search=none"])
+    @in_no_time
+    async def test_others_have_their_turn(self, query: bytes) -> None:
+        live = LiveConnections()
+        for number in range(10 * STEP):
             added(live, number)
         turns = 0
 
@@ -151,7 +216,8 @@ class TestDashboard:
         async def send(event: Any) -> None:
             pass
 
-        scope = {"type": "http", "method": "GET", "path": "/connections.json", "headers": []}
+        asked = {"path": "/connections.json", "query_string": query}
+        scope = {"type": "http", "method": "GET", **asked}
         task = asyncio.create_task(others())
         await Dashboard(live)(scope, None, send)  # type: ignore[arg-type]
         task.cancel()

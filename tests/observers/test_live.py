@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from asgi_keepalive import Keepalive, KeepaliveMiddleware
-from asgi_keepalive.dashboard import _row
+from asgi_keepalive.dashboard import telling
 from asgi_keepalive.heartbeat import Heartbeat, Ping
 from asgi_keepalive.observers.live import FAILURES, RECENT, LiveConnection, LiveConnections
 from asgi_keepalive.settings import Settings
@@ -55,7 +55,8 @@ class TestConnections:
         assert (one.state, one.waiting, one.since_last_pong) == ("new", None, None)
         await asyncio.sleep(45)
         assert (one.state, one.statistics.count) == ("ok", 2)
-        assert list(one.recent) == [1, 1]
+        assert one.recent == [1, 1]
+        assert one.history == [(29, 1), (9, 1)]
         assert one.since_last_pong == 9
         assert live.slowest_first() == [other, one]
         first.returns()
@@ -133,13 +134,15 @@ class TestConnections:
         [failure] = live.failures
         assert (failure.client, failure.path) == ("192.0.2.1:50000", "/chat")
         assert failure.verdict is app.keepalive.verdict
+        assert (failure.number, failure.age, failure.history) == (1, 35, [])
         assert abs(failure.at - time.time()) < 60
 
     @in_no_time
     async def test_memory_is_bounded(self) -> None:
         live = LiveConnections()
         connection = added(live, 1, *map(float, range(2 * RECENT)))
-        assert list(connection.recent) == list(range(RECENT, 2 * RECENT))
+        assert connection.recent == list(range(RECENT, 2 * RECENT))
+        assert len(connection.history) == len(connection._recent) // 2 == RECENT
         verdict = judge({}, waited=1, timeout=1, paused=0, stalled=0)
         for _ in range(2 * FAILURES):
             connection.failed(verdict)
@@ -154,6 +157,13 @@ class TestConnections:
         [failure] = live.failures
         for kept in connection, failure:
             assert len(kept.client) == len(kept.path) == LONGEST
+
+    def test_found_by_its_number(self) -> None:
+        live = LiveConnections()
+        connection = added(live, 5)
+        assert live.find(connection.number) is connection
+        connection.closed()
+        assert live.find(connection.number) is None
 
     @in_no_time
     async def test_some_may_close_while_one_looks(self) -> None:
@@ -183,7 +193,8 @@ class TestFromAnotherThread:
             lambda live: [list(reversed(one.recent)) for one in live],
             lambda live: live.slowest_first(),
             lambda live: [failure.at for failure in live.failures],
-            lambda live: [_row(one) for one in live],
+            lambda live: [telling.connection(one, whole=True) for one in live],
+            lambda live: telling.timeline(live.timeline),
         ],
     )
     def test_everything_can_be_read(self, read: Callable[[LiveConnections], object]) -> None:

@@ -59,15 +59,29 @@ async def observed(
     return server, app
 
 
-def added(live: LiveConnections, number: int, *latencies: float) -> LiveConnection:
+def added(live: LiveConnections, number: int, *latencies: float, path: str = "/") -> LiveConnection:
     """Add a connection by hand."""
     keepalive = Keepalive(Settings())
     keepalive._supported = True
-    scope = {"client": ("192.0.2.1", number), "path": "/", "state": {"keepalive": keepalive}}
+    scope = {"client": ("192.0.2.1", number), "path": path, "state": {"keepalive": keepalive}}
     connection = live(scope)
     connection.opened()
     for latency in latencies:
-        connection.pinged()
-        keepalive._round_trips.add(latency, time.monotonic())
-        connection.ponged(latency)
+        pong(connection, latency)
     return connection
+
+
+def pong(connection: LiveConnection, latency: float) -> None:
+    """Let a connection have answered a Ping."""
+    connection.pinged()
+    connection.keepalive._round_trips.add(latency, time.monotonic())
+    connection.ponged(latency)
+
+
+def overdue(connection: LiveConnection) -> None:
+    """Let a Pong be overdue."""
+
+    class Link:
+        awaited_since = time.monotonic() - 2
+
+    connection.keepalive._link = Link()  # type: ignore[assignment]

@@ -1,0 +1,72 @@
+"""What a request for `connections.json` asks for."""
+
+from __future__ import annotations
+
+import re
+import sys
+from dataclasses import dataclass, replace
+from typing import Any
+from urllib.parse import parse_qsl
+
+from ..observers.live import LiveConnection
+
+COUNT = re.compile(r"\d{1,9}")
+
+PATTERNS = {
+    "offset": COUNT,
+    "limit": COUNT,
+    "number": COUNT,
+    "since": re.compile(r"\d{1,12}(\.\d{1,12})?"),
+    "state": re.compile("new|ok|late|unsupported"),
+    "search": re.compile(".{0,200}", re.DOTALL),
+}
+"""The parameters, and what each may be."""
+
+TYPES: dict[str, Any] = {"state": str, "search": str.lower, "since": float}
+"""What is made of them; others are integers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A selection of connections and of failures.
+
+    Attributes:
+        offset: So many of the selected connections are left out.
+        limit: At most so many are told.
+        number: Only the connection of this number is selected.
+        state: Only connections in this state are.
+        search: Only those with this text in their path or client's address, in any case of letters.
+        since: Only failures after this time are told, in seconds since the epoch.
+    """
+
+    offset: int = 0
+    limit: int = sys.maxsize
+    number: int | None = None
+    state: str = ""
+    search: str = ""
+    since: float = 0
+
+    @property
+    def selects_all(self) -> bool:
+        """Whether every connection is selected."""
+        return not (self.search or self.state)
+
+    def selects(self, connection: LiveConnection) -> bool:
+        """Return whether a connection is selected by its state and the text."""
+        if self.search and self.search not in f"{connection.path}\n{connection.client}".lower():
+            return False
+        return not self.state or self.state == connection.state
+
+
+def parse(query: bytes) -> Query | None:
+    """Return what is asked for, or `None` if nobody can say."""
+    try:
+        given = parse_qsl(query.decode("latin-1"), keep_blank_values=True, strict_parsing=True)
+    except ValueError:
+        return None
+    asked = {}
+    for name, value in given:
+        if name not in PATTERNS or not PATTERNS[name].fullmatch(value):
+            return None
+        asked[name] = TYPES.get(name, int)(value)
+    return replace(Query(), **asked)
