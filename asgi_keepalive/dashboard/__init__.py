@@ -15,6 +15,7 @@ from urllib.parse import quote
 from ..extension import Receive, Scope, Send
 from ..files import Files, begin, path, refused, respond
 from ..observers.live import LiveConnection, LiveConnections
+from ..text import shown
 from . import telling
 from .query import Query, parse
 from .view import View
@@ -41,9 +42,17 @@ class Dashboard:
 
     Args:
         connections: The connections to show.
+
+    Raises:
+        TypeError: It is something else.
     """
 
     def __init__(self, connections: LiveConnections) -> None:
+        if not isinstance(connections, LiveConnections):
+            raise TypeError(
+                "Dashboard shows the LiveConnections() that KeepaliveMiddleware has among its "
+                f"observers, not {shown(connections)}"
+            )
         self._connections = connections
         self._view = View(connections)
         self._files = Files(__name__, *FILES)

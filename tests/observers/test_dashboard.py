@@ -199,6 +199,15 @@ class TestDashboard:
             connection.closed()
         assert len(await view.select(Query())) == 2  # few are sorted each time
 
+    @pytest.mark.parametrize("wrong", [LiveConnections, None, "live"])
+    def test_of_something_else(self, wrong: Any) -> None:
+        with pytest.raises(TypeError) as refused:
+            Dashboard(wrong)
+        assert str(refused.value) == (
+            "Dashboard shows the LiveConnections() that KeepaliveMiddleware has among its "
+            f"observers, not {wrong!r}"
+        )
+
     @pytest.mark.parametrize("query", [b"", b"search=none"])
     @in_no_time
     async def test_others_have_their_turn(self, query: bytes) -> None:
