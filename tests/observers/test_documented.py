@@ -1,4 +1,4 @@
-"""The documentation of `connections.json` has all that is told."""
+"""The documentation of `connections.json` has all that is told, and so has it of protection."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fastapi import FastAPI, HTTPException
+from fastapi.security import HTTPBasic
+from starlette.requests import Request
 from starlette.testclient import TestClient
 
 from asgi_keepalive.dashboard import Dashboard
@@ -74,3 +77,44 @@ def test_every_field_of_a_verdict(told: Any) -> None:
 def test_bounds() -> None:
     [bounds] = re.findall(r'"bounds": \[(.*?)\]', PAGE)
     assert tuple(map(float, bounds.split(","))) == BUCKETS
+
+
+def recipe(part: str, **names: Any) -> Any:
+    """Run the block of code with this in it, and return its application."""
+    [block] = [one for one in re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL) if part in one]
+    app = FastAPI()
+    exec(block, {"app": app, "Dashboard": Dashboard, "live": LiveConnections(), **names})
+    return app
+
+
+FILES = "/connections/", "/connections/connections.json?limit=1", "/connections/dashboard.js"
+
+
+@pytest.mark.parametrize("path", FILES)
+def test_basic_authentication(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DASHBOARD_PASSWORD", "s\xe9cret:")
+    client = TestClient(recipe("class BasicAuth"))
+    answer = client.get(path)
+    assert (answer.status_code, answer.content) == (401, b"")
+    assert answer.headers["www-authenticate"].startswith("Basic ")
+    for wrong in "", "s\xe9cret", "other":
+        assert client.get(path, auth=("staff", wrong)).status_code == 401
+    assert client.get(path, auth=("staff", "s\xe9cret:")).status_code == 200
+
+
+@pytest.mark.parametrize("root_path", ["", "/proxied"])
+def test_dependency(root_path: str) -> None:
+    async def staff(request: Request) -> None:
+        credentials = await HTTPBasic()(request)
+        if credentials is None or credentials.password != "secret":
+            raise HTTPException(403)
+
+    client = TestClient(recipe("dependencies=[Depends(staff)]", staff=staff), root_path=root_path)
+    for path in FILES:
+        assert client.get(path).status_code == 401
+        assert client.get(path, auth=("staff", "wrong")).status_code == 403
+        assert client.get(path, auth=("staff", "secret")).status_code == 200
+    client.auth = ("staff", "secret")
+    assert "<title>Connections" in client.get("/connections").text  # after the redirect
+    for path in "/connectionsx", "/connections/none":
+        assert client.get(path).status_code == 404
