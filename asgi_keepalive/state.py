@@ -165,14 +165,16 @@ class Keepalive:
         *,
         ping_interval: float | None = UNCHANGED,
         ping_timeout: float | None = UNCHANGED,
+        close_timeout: float = UNCHANGED,
         liveness: Liveness = UNCHANGED,
     ) -> None:
         """Change settings for the rest of this connection, at once.
 
         The interval runs from the last Ping written, so a shorter one may be over already. A Ping
-        in flight keeps its deadline, but if either setting is now `None` it fails nothing any more.
-        A page that asked for heartbeats is told. After the end of the connection it is of no
-        effect, and where `supported` is false only pages notice.
+        in flight keeps its deadline, but if interval or timeout is now `None` it fails nothing any
+        more. `close_timeout` bounds an ending that begins later. A page that asked for heartbeats
+        is told. After the end of the connection it is of no effect, and where `supported` is false
+        only pages notice.
 
         Example::
 
@@ -181,12 +183,13 @@ class Keepalive:
         Args:
             ping_interval: As for `KeepaliveMiddleware`, in seconds; unchanged if not given.
             ping_timeout: Likewise.
+            close_timeout: Likewise.
             liveness: Likewise, "pong" or "progress".
 
         Raises:
-            TypeError: A time is not a number nor `None`, or `liveness` is not a string; nothing has
-                been changed.
-            ValueError: A time is not positive and finite, or `liveness` is something else; nothing
+            TypeError: A time is not a number (nor `None`, where that is allowed), or `liveness` is
+                not a string; nothing has been changed.
+            ValueError: A time is not finite, or too small, or `liveness` is something else; nothing
                 has been changed.
             RuntimeError: This is not the event loop's thread; nothing has been changed.
         """
@@ -194,6 +197,7 @@ class Keepalive:
         given = {
             "ping_interval": ping_interval,
             "ping_timeout": ping_timeout,
+            "close_timeout": close_timeout,
             "liveness": liveness,
         }
         changes: Any = {name: value for name, value in given.items() if value is not UNCHANGED}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from .support.applications import accept
 from .support.asking import ASKING, LaxServer, next_heartbeat
 from .support.client import PING, PONG, TEXT, Client
 from .support.fake_loop import FakeServer, Puppet, accepted, elapsed, fake_loop, in_no_time
+from .support.server import freed
 from .support.timeouts import FAILED, LATE, TIMEOUT
 
 TIMES: dict[str, Any] = {"ping_interval": 20, "ping_timeout": 10}
@@ -102,6 +104,20 @@ class TestTimeout:
         assert elapsed() == 83
 
 
+class TestCloseTimeout:
+    @in_no_time
+    async def test_bounds_a_failure_and_every_other_ending(self) -> None:
+        server, app = await configured(22, close_timeout=3)
+        assert (app.keepalive.close_timeout, server.close_timeout) == (3, 3)
+        assert await app.receive() == FAILED
+        assert server.failures == [(1011, "keepalive ping timeout", 3)]
+
+    @in_no_time
+    async def test_stays_as_it_is_unless_given(self) -> None:
+        server, app = await configured(22, ping_timeout=3)
+        assert (app.keepalive.close_timeout, server.close_timeout) == (10, 10)
+
+
 class TestLiveness:
     @in_no_time
     async def test_counts_for_a_ping_in_flight(self) -> None:
@@ -166,6 +182,11 @@ class TestWhenever:
             "ping_interval must be a positive number of seconds or None, not 0",
         ),
         (
+            {"ping_interval": 3, "close_timeout": None},
+            TypeError,
+            "close_timeout must be a number of seconds, 0 or more, not None",
+        ),
+        (
             {"ping_interval": 3, "ping_timeout": "4"},
             TypeError,
             "ping_timeout must be a positive number of seconds or None, not '4'",
@@ -192,8 +213,8 @@ async def test_what_is_refused_changes_nothing(
 
 def test_what_is_no_setting_of_a_live_connection() -> None:
     configure: Any = Keepalive(Settings()).configure
-    with pytest.raises(TypeError, match="close_timeout"):
-        configure(close_timeout=1)
+    with pytest.raises(TypeError, match="required"):
+        configure(required=True)
     with pytest.raises(TypeError, match="positional"):
         configure(1)
 
@@ -250,6 +271,28 @@ class TestOfAPage:
 
 
 class TestOnRealServers:
+    @pytest.mark.parametrize("loop", ["asyncio"])
+    @pytest.mark.parametrize("when", ["before", "after"])
+    def test_close_timeout_configured_before_or_after_accept(
+        self, serve: Serve, reports: Reports, when: str
+    ) -> None:
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            if when == "before":
+                get_keepalive(scope).configure(close_timeout=0.3)
+            await accept(receive, send)
+            with suppress(TimeoutError):  # not every server lets it wait for a frozen peer
+                sending = send({"type": "websocket.send", "bytes": bytes(500_000)})
+                await asyncio.wait_for(sending, 0.1)
+            if when == "after":
+                get_keepalive(scope).configure(close_timeout=0.3)
+            reports.put(time.monotonic())
+
+        server = serve(app, ping_interval=20, close_timeout=20)
+        with Client(server.port, receive_buffer=4096).open() as client:
+            returned = reports.get()
+            freed(server, client, 0.3)
+            assert time.monotonic() - returned >= 0.3
+
     def test_client_that_asks_for_other_pings(self, serve: Serve, reports: Reports) -> None:
         async def app(scope: Any, receive: Any, send: Any) -> None:
             await accept(receive, send)
