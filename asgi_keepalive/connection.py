@@ -11,12 +11,12 @@ import time
 from collections.abc import Callable
 from math import inf
 
-from .exceptions import KeepaliveUnsupported
+from .exceptions import ConnectionClosed, KeepaliveUnsupported
 from .extension import Scope, Server
 from .heartbeat import Command, Expire, Heartbeat, Ping, SendPing
 from .levels import RAISED, Levels, new_payload
 from .log import logger
-from .manual import ManualPings
+from .manual import NOT_ACCEPTED, ManualPings, must_run_in
 from .observers import Factory
 from .reporting import Reporter
 from .settings import Settings
@@ -89,8 +89,12 @@ class Connection:
     async def ping(self) -> float:
         """Send a manual Ping, see `Keepalive.ping`."""
         await self.timer.turn_if_due()
+        if self.state is State.CONNECTING:
+            raise ConnectionClosed(NOT_ACCEPTED)
         if self.state is not OPEN:
             raise self.keepalive._closed_error()
+        assert self.timer.crowd is not None  # as the connection is open
+        must_run_in(self.timer.crowd._loop)
         ping = self._heartbeat.ping(new_payload(), time.monotonic())
         answer = self._manual.expect(ping)
         try:

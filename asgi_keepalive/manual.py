@@ -12,6 +12,22 @@ _NO_ANSWERS: dict[Ping, asyncio.Future[float]] = {}
 """Most connections never need more, and a dictionary of their own would take 64 bytes of each."""
 
 
+NOT_ACCEPTED = "the connection has not been accepted yet: accept it before you call ping()"
+
+
+def must_run_in(loop: asyncio.AbstractEventLoop) -> None:
+    """Refuse another event loop than the connection's: no Pong would ever be told there.
+
+    Raises:
+        RuntimeError: Another one is running.
+    """
+    if asyncio.get_running_loop() is not loop:
+        raise RuntimeError(
+            "ping() belongs to the event loop of its connection, and this is another one: "
+            "await it in the application's own coroutine"
+        )
+
+
 class ManualPings:
     """The manual Pings of one connection, each with the future that its application awaits.
 

@@ -19,6 +19,7 @@ from .servers import find
 from .servers.advice import Advice, advise
 from .settings import Liveness, Settings
 from .state import Keepalive, KeepaliveTimeout, find_keepalive, with_keepalive
+from .text import shown
 from .unsupported import Observed, refuse
 
 
@@ -79,6 +80,9 @@ class KeepaliveMiddleware:
             logger.error("%s", error)
             raise
         self._warned: set[str] = set()
+
+    def __repr__(self) -> str:
+        return f"<KeepaliveMiddleware around {shown(self.app)}: {self.settings}>"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Run the application. A `KeepaliveTimeout` of this connection that leaves it ends here.

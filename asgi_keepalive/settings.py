@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Literal, get_args
 
 from .text import shown
@@ -49,6 +49,9 @@ class Settings:
             raise error(f'liveness must be "pong" or "progress", not {shown(self.liveness)}')
         if not isinstance(self.required, bool):
             raise TypeError(f"required must be True or False, not {shown(self.required)}")
+
+    def __str__(self) -> str:
+        return ", ".join(f"{field.name}={getattr(self, field.name)!r}" for field in fields(self))
 
     def inside(self, outer: Settings) -> Settings:
         """Return these settings for a connection on which an outer middleware has set others.

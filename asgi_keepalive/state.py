@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import threading
 from collections.abc import Callable, Mapping
+from enum import Enum
 from typing import Any, Protocol
 
 from .exceptions import ConnectionClosed, KeepaliveError, KeepaliveUnsupported
@@ -32,6 +33,9 @@ class Link(Protocol):
 
     @property
     def awaited_since(self) -> float | None: ...
+
+    @property
+    def state(self) -> Enum: ...
 
 
 class Keepalive:
@@ -68,12 +72,16 @@ class Keepalive:
         self._settings = settings
         self._link = link
         self._supported = link is not None
-        self._off = ""
+        self._off = "off: this server gives no access to Ping and Pong frames"
         self._join: Callable[[tuple[Any, ...]], None] | None = None  # where there is no link
         self._round_trips = round_trips or RoundTrips()
         self._thread = threading.get_ident()
         self._verdict: Verdict | None = None
         self._on_configure: Callable[[], None] | None = None  # it tells a page
+
+    def __repr__(self) -> str:
+        latency = "unknown" if self.latency is None else f"{self.latency:.3g} s"
+        return f"<Keepalive: {self._told()}; latency {latency}; {self._settings}>"
 
     @property
     def supported(self) -> bool:
@@ -147,15 +155,19 @@ class Keepalive:
         Raises:
             PingTimeout: No Pong came within `ping_timeout`; the connection is still open. With
                 `ping_timeout=None` it waits as long as the connection lasts.
-            ConnectionClosed: The connection is not open, or was closed meanwhile.
+            ConnectionClosed: The connection has not been accepted yet, or is closing or closed; or
+                was closed meanwhile.
             KeepaliveTimeout: The connection has been failed by its keepalive.
             KeepaliveUnsupported: The server has no Pings to offer, see `supported`, or something
                 has refused this one, which is the error's cause.
-            RuntimeError: This is not the event loop's thread; nothing has been sent.
+            RuntimeError: This is not the connection's event loop, or not its thread; nothing has
+                been sent.
         """
         self._must_be_called_in_its_thread("ping", "asyncio.run_coroutine_threadsafe")
         if not self._supported:
-            raise KeepaliveUnsupported("this server gives no access to Ping and Pong frames")
+            raise KeepaliveUnsupported(
+                f"ping() must not be called where `supported` is false: keepalive is {self._off}"
+            )
         if self._link is None:
             raise self._closed_error()
         return await self._link.ping()
@@ -237,11 +249,23 @@ class Keepalive:
         self._supported = False
         self._off = off
 
+    def _told(self) -> str:
+        """Return the state in words."""
+        if self._verdict is not None:
+            return f"failed, {self._verdict}"
+        if not self._supported:
+            return self._off
+        link = self._link
+        return "closed" if link is None else str(link.state.value)
+
     def _closed_error(self) -> ConnectionClosed | KeepaliveTimeout:
         """Return what a call that needs the open connection is to raise."""
         if self.timed_out:
             return KeepaliveTimeout(self)
-        return ConnectionClosed("the connection is not open")
+        return ConnectionClosed(
+            "the connection is closing or closed, so no Pong will come: catch ConnectionClosed, "
+            "as a client may leave at any time"
+        )
 
 
 class KeepaliveTimeout(KeepaliveError, ConnectionError):
@@ -315,11 +339,30 @@ def get_keepalive(connection: Mapping[str, Any] | HasScope) -> Keepalive:
         keepalive = get_keepalive(websocket)  # or a consumer of Channels
 
     Raises:
-        LookupError: `KeepaliveMiddleware` is not around this application.
-        TypeError: Something else stands in its place.
+        LookupError: This is no WebSocket connection, or `KeepaliveMiddleware` is not around this
+            application.
+        TypeError: Something else stands in its place, or this is neither a scope nor has one.
     """
-    scope = connection if isinstance(connection, Mapping) else connection.scope
+    scope = connection if isinstance(connection, Mapping) else getattr(connection, "scope", None)
+    if not isinstance(scope, Mapping):
+        raise TypeError(
+            "get_keepalive takes an ASGI scope, or an object that has one as .scope, "
+            f"not {shown(connection)}"
+        )
     keepalive = find_keepalive(scope)
     if keepalive is None:
-        raise LookupError("no keepalive in this scope: add KeepaliveMiddleware to the application")
+        raise LookupError(_why_none(scope))
     return keepalive
+
+
+def _why_none(scope: Mapping[str, Any]) -> str:
+    kind = scope.get("type", "websocket")
+    if kind != "websocket":
+        return (
+            f"only WebSocket connections have a keepalive, and the type of this scope is {kind!r}: "
+            "call get_keepalive for a WebSocket"
+        )
+    return (
+        "there is no keepalive in this scope, as KeepaliveMiddleware is not around the "
+        "application: say app.add_middleware(KeepaliveMiddleware) or KeepaliveMiddleware(app)"
+    )

@@ -25,6 +25,8 @@ async def app(scope: Any, receive: Any, send: Any) -> None:
 
 
 class Odd:
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None: ...
+
     def __repr__(self) -> str:
         return "<odd>"
 
@@ -138,6 +140,14 @@ def test_defaults() -> None:
         "liveness": "pong",
         "required": False,
     }
+
+
+def test_middleware_shows_itself() -> None:
+    middleware = KeepaliveMiddleware(Odd(), ping_timeout=None)
+    assert repr(middleware) == (
+        "<KeepaliveMiddleware around <odd>: ping_interval=20.0, ping_timeout=None, "
+        "close_timeout=10.0, liveness='pong', required=False>"
+    )
 
 
 def test_settings_never_change() -> None:

@@ -8,12 +8,14 @@ from typing import Any
 
 import pytest
 from starlette.requests import Request
+from starlette.testclient import TestClient
 from starlette.websockets import WebSocket
 
 from asgi_keepalive import (
     ConnectionClosed,
     Keepalive,
     KeepaliveError,
+    KeepaliveMiddleware,
     KeepaliveTimeout,
     KeepaliveUnsupported,
     PingTimeout,
@@ -21,7 +23,8 @@ from asgi_keepalive import (
 )
 from asgi_keepalive.settings import Settings
 
-from .support.fake_loop import accepted, in_no_time
+from .support.applications import accept
+from .support.fake_loop import FakeServer, accepted, in_no_time
 
 
 class TestKeepalive:
@@ -72,13 +75,61 @@ class TestKeepalive:
             await keepalive.ping()
 
     @in_no_time
+    async def test_shows_itself(self) -> None:
+        settings = (
+            "ping_interval=20, ping_timeout=10, close_timeout=10.0, liveness='pong', required=False"
+        )
+        server, app = await accepted(ping_interval=20, ping_timeout=10, pong_after=0.5)
+
+        def shows(state: str, latency: str) -> bool:
+            return repr(app.keepalive) == f"<Keepalive: {state}; latency {latency}; {settings}>"
+
+        assert shows("kept alive", "unknown")
+        await asyncio.sleep(30)
+        assert shows("kept alive", "0.5 s")
+        server.pong_after = None
+        await app.receive()
+        assert shows("failed, silent: no Pong has come", "0.5 s")
+        app.returns()
+        await server.task
+        assert shows("failed, silent: no Pong has come", "0.5 s")
+
+    @in_no_time
+    async def test_shows_before_and_after_and_without_a_connection(self) -> None:
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            keepalive.append(get_keepalive(scope))
+            assert repr(keepalive[0]).startswith("<Keepalive: not accepted yet; ")
+
+        keepalive: list[Keepalive] = []
+        await FakeServer(KeepaliveMiddleware(app)).task
+        assert repr(keepalive[0]).startswith("<Keepalive: closed; latency unknown; ")
+        assert repr(Keepalive(Settings())).startswith("<Keepalive: off: this server gives no acc")
+
+    @in_no_time
     async def test_unsupported(self) -> None:
         keepalive = Keepalive(Settings())
         assert not keepalive.supported
         assert keepalive.latency is None
         with pytest.raises(KeepaliveUnsupported) as raised:
             await keepalive.ping()
-        assert str(raised.value) == "this server gives no access to Ping and Pong frames"
+        assert str(raised.value) == (
+            "ping() must not be called where `supported` is false: keepalive is off: this server "
+            "gives no access to Ping and Pong frames"
+        )
+
+    def test_unsupported_says_why_and_what_to_do(self) -> None:
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            with pytest.raises(KeepaliveUnsupported) as raised:
+                await get_keepalive(scope).ping()
+            told.append(str(raised.value))
+            await accept(receive, send)
+
+        told: list[str] = []
+        with TestClient(KeepaliveMiddleware(app)).websocket_connect("/"):
+            pass
+        [text] = told
+        assert text.startswith("ping() must not be called where `supported` is false: keepalive is")
+        assert text.endswith("its TestClient is for tests, and has no Ping and Pong frames")
 
 
 async def unused(*args: Any) -> Any:
@@ -98,14 +149,38 @@ class TestGetKeepalive:
 
     @pytest.mark.parametrize("state", [{}, {"state": {}}, {"state": None}, {"state": {"a": 1}}])
     def test_without_the_middleware(self, state: dict[str, Any]) -> None:
-        request = Request({"type": "http", **state})
-        for connection in state, SimpleNamespace(scope=state), request:
+        websocket = WebSocket({"type": "websocket", **state}, unused, unused)
+        for connection in state, SimpleNamespace(scope=state), websocket:
             with pytest.raises(LookupError) as raised:
                 get_keepalive(connection)
             assert type(raised.value) is LookupError
             assert raised.value.args == (
-                "no keepalive in this scope: add KeepaliveMiddleware to the application",
+                "there is no keepalive in this scope, as KeepaliveMiddleware is not around the "
+                "application: say app.add_middleware(KeepaliveMiddleware) or "
+                "KeepaliveMiddleware(app)",
             )
+
+    @pytest.mark.parametrize("kind", ["http", "lifespan"])
+    def test_of_another_scope(self, kind: str) -> None:
+        scope = {"type": kind, "state": {}}
+        connections: list[Any] = [scope, SimpleNamespace(scope=scope)]
+        if kind == "http":
+            connections.append(Request(scope))
+        for connection in connections:
+            with pytest.raises(LookupError) as raised:
+                get_keepalive(connection)
+            assert raised.value.args == (
+                "only WebSocket connections have a keepalive, and the type of this scope is "
+                f"'{kind}': call get_keepalive for a WebSocket",
+            )
+
+    @pytest.mark.parametrize("given", [None, 5, SimpleNamespace(), SimpleNamespace(scope=None)])
+    def test_of_what_has_no_scope(self, given: Any) -> None:
+        with pytest.raises(TypeError) as raised:
+            get_keepalive(given)
+        assert str(raised.value) == (
+            f"get_keepalive takes an ASGI scope, or an object that has one as .scope, not {given!r}"
+        )
 
     def test_something_else_in_its_place(self) -> None:
         with pytest.raises(TypeError) as raised:

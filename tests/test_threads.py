@@ -87,3 +87,30 @@ def test_call_takes_effect_in_the_ways_it_is_told_to() -> None:
 
     puppet = Puppet()
     asyncio.run(test())
+
+
+def test_ping_in_another_loop_of_the_thread_is_refused_rather_than_never_answered() -> None:
+    async def begin() -> None:
+        servers.append(FakeServer(KeepaliveMiddleware(puppet, **TIMES)))
+        await ticks()
+
+    async def ping() -> None:
+        with pytest.raises(RuntimeError) as raised:
+            await puppet.keepalive.ping()
+        assert str(raised.value) == (
+            "ping() belongs to the event loop of its connection, and this is another one: "
+            "await it in the application's own coroutine"
+        )
+
+    async def end() -> None:
+        puppet.returns()
+        await servers[0].task
+
+    puppet = Puppet()
+    servers: list[FakeServer] = []
+    with asyncio.Runner() as own:
+        own.run(begin())
+        with asyncio.Runner() as other:
+            other.run(ping())
+        assert servers[0].pings == []
+        own.run(end())

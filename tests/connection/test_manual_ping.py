@@ -15,7 +15,7 @@ from asgi_keepalive import (
     get_keepalive,
 )
 
-from ..support.connection import TIMES, outcome, until_failed
+from ..support.connection import CLOSED, TIMES, outcome, until_failed
 from ..support.fake_loop import FakeServer, accepted, elapsed, fake_loop, in_no_time, ticks
 from ..support.timeouts import FAILED
 
@@ -187,7 +187,8 @@ class TestManualPing:
         errors: list[Any] = []
         server = FakeServer(KeepaliveMiddleware(app))
         await server.task
-        assert repr(errors) == "[ConnectionClosed('the connection is not open')]"
+        text = "the connection has not been accepted yet: accept it before you call ping()"
+        assert repr(errors) == f"[ConnectionClosed({text!r})]"
 
     @in_no_time
     async def test_when_the_application_closes(self) -> None:
@@ -203,7 +204,7 @@ class TestManualPing:
     async def test_when_the_server_is_closing_already(self) -> None:
         server, app = await accepted()
         server.is_open = False
-        with pytest.raises(ConnectionClosed, match=r"^the connection is not open$"):
+        with pytest.raises(ConnectionClosed, match=CLOSED):
             await app.keepalive.ping()
         assert fake_loop().timers() == []
 

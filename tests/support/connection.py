@@ -13,6 +13,13 @@ TIMES: dict[str, Any] = {"ping_interval": 20, "ping_timeout": 10}
 """A Ping is due at 20, and its Pong overdue at 30."""
 
 
+CLOSED = (
+    "the connection is closing or closed, so no Pong will come: catch ConnectionClosed, "
+    "as a client may leave at any time"
+)
+"""`Keepalive.ping` raises a `ConnectionClosed` that says so."""
+
+
 async def outcome(awaitable: Awaitable[Any]) -> Any:
     """Return the result, or the exception."""
     try:
