@@ -6,8 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import Iterable
 
-from asgiref.compatibility import double_to_single_callable
-
+from .applications import single_callable
 from .browser.heartbeats import Heartbeats, take_nonce
 from .calls import Calls
 from .connection import Connection
@@ -50,8 +49,9 @@ class KeepaliveMiddleware:
             `Observer`; see `asgi_keepalive.observers`.
 
     Raises:
-        TypeError: A setting is not a number (nor `None`, where that is allowed), `liveness` is
-            not a string, `required` is not a bool, or an observer is not callable.
+        TypeError: The application cannot be called as one, a setting is not a number (nor `None`,
+            where that is allowed), `liveness` is not a string, `required` is not a bool, or an
+            observer is not callable.
         ValueError: A setting is not finite, or too small, or `liveness` is something else.
 
     Both are logged as well, as Starlette builds its middleware where an exception gets lost.
@@ -68,16 +68,12 @@ class KeepaliveMiddleware:
         required: bool = False,
         observers: Iterable[Factory] = (),
     ) -> None:
-        # Not asgiref's guarantee_single_callable: it takes Starlette's endpoint classes for
-        # ASGI 2 applications.
-        if getattr(app, "_asgi_double_callable", False) is True:  # a mock has any attribute
-            app = double_to_single_callable(app)  # type: ignore[no-untyped-call]
-        self.app = app
         try:
+            self.app = single_callable(app)
             self.settings = Settings(ping_interval, ping_timeout, close_timeout, liveness, required)
             self.observers = factories(observers)
         except (TypeError, ValueError) as error:
-            logger.error("%s", error)
+            logger.error("KeepaliveMiddleware: %s", error)
             raise
         self._warned: set[str] = set()
 

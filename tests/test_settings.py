@@ -34,12 +34,13 @@ class Odd:
 def refusal(
     caplog: pytest.LogCaptureFixture, keyword: str, value: object, error: type[Exception]
 ) -> str:
-    """Return the text of the exception, which must be what is logged."""
+    """Return the text of the exception; the log must say it, and of what."""
     settings: dict[str, Any] = {keyword: value}
     with pytest.raises(error) as raised:
         KeepaliveMiddleware(app, **settings)
     assert type(raised.value) is error
-    assert caplog.record_tuples == [("asgi_keepalive", logging.ERROR, str(raised.value))]
+    line = f"KeepaliveMiddleware: {raised.value}"
+    assert caplog.record_tuples == [("asgi_keepalive", logging.ERROR, line)]
     return str(raised.value)
 
 

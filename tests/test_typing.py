@@ -73,8 +73,10 @@ def test_applications_that_are_accepted() -> None:
 def test_applications_that_are_not() -> None:
     async def request_handler(request: Any) -> None: ...
 
-    KeepaliveMiddleware(request_handler)  # type: ignore[arg-type]
-    KeepaliveMiddleware(None)  # type: ignore[arg-type]
+    with pytest.raises(TypeError):
+        KeepaliveMiddleware(request_handler)  # type: ignore[arg-type]
+    with pytest.raises(TypeError):
+        KeepaliveMiddleware(None)  # type: ignore[arg-type]
     with pytest.raises(TypeError):
         KeepaliveMiddleware()  # type: ignore[call-arg]
 
@@ -146,7 +148,7 @@ def test_state_is_typed() -> None:
     assert_type(keepalive.supported, bool)
     assert_type(keepalive.timed_out, bool)
     assert_type(KeepaliveTimeout(keepalive).keepalive, Keepalive)
-    with pytest.raises(AttributeError):
+    with pytest.raises(TypeError):
         get_keepalive(object())  # type: ignore[arg-type]
 
 

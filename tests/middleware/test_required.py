@@ -210,7 +210,7 @@ def test_it_is_a_bool(value: Any, caplog: pytest.LogCaptureFixture) -> None:
     with pytest.raises(TypeError) as raised:
         KeepaliveMiddleware(Recorder(), required=value)
     assert str(raised.value) == text
-    assert caplog.messages == [text]
+    assert caplog.messages == [f"KeepaliveMiddleware: {text}"]
 
 
 def test_on_real_servers(ws: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -100,4 +100,4 @@ def test_bad_settings_stop_the_startup_and_are_logged(
     app.add_middleware(KeepaliveMiddleware, ping_timeout=0)
     with pytest.raises(ValueError, match=f"^{text}$"), TestClient(app):
         pass
-    assert ("asgi_keepalive", logging.ERROR, text) in caplog.record_tuples
+    assert ("asgi_keepalive", logging.ERROR, f"KeepaliveMiddleware: {text}") in caplog.record_tuples

@@ -111,7 +111,7 @@ def test_what_is_no_observer_is_refused(
     with pytest.raises(TypeError) as raised:
         KeepaliveMiddleware(echo, observers=given)
     assert str(raised.value) == text
-    assert caplog.messages == [text]
+    assert caplog.messages == [f"KeepaliveMiddleware: {text}"]
 
 
 @in_no_time
