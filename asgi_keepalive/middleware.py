@@ -46,7 +46,7 @@ class KeepaliveMiddleware:
         required: Whether a connection that cannot be kept alive is refused with close code 1011
             before accept, and an error logged that says why. Otherwise it runs without keepalive.
         observers: Callables that take the scope of a connection and return what is told of it, an
-            `Observer`; see `asgi_keepalive.observers`.
+            `Observer`, or `None` to leave it out; see `asgi_keepalive.observers`.
 
     Raises:
         TypeError: The application cannot be called as one, a setting is not a number (nor `None`,

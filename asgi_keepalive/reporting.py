@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 from collections.abc import Iterable
 
 from . import log
 from .extension import Scope
 from .log import logger
-from .observers import RAISED, Factory, Observer
+from .observers import NEVER_AWAITED, RAISED, Factory, Observer, async_observer
 from .text import shown
 from .verdict import Verdict
+
+
+@functools.lru_cache(maxsize=128)
+def _left_out(name: str) -> None:
+    """Tell that an observer is left out; once, as each connection has one."""
+    logger.error("an observer is left out: %s", NEVER_AWAITED.format(name))
 
 
 class Reporter:
@@ -45,6 +52,11 @@ class Reporter:
         for factory in factories:
             try:
                 observer = factory(self._scope)
+                if observer is None:
+                    continue
+                if name := async_observer(observer):
+                    _left_out(name)
+                    continue
                 self._observers += (observer,)
                 observer.opened()
             except RAISED:

@@ -1,7 +1,8 @@
 """Observing connections: metrics, a list of those that are open, or whatever one writes oneself.
 
 `KeepaliveMiddleware(app, observers=[...])` takes callables. Each is called with the scope of every
-connection that the application accepts, and returns an `Observer` of that connection.
+connection that the application accepts, and returns an `Observer` of that connection; or `None`,
+to leave it out.
 
 Beside it: `live` keeps those that are open, `prometheus` and `opentelemetry` count.
 """
@@ -9,7 +10,9 @@ Beside it: `live` keeps those that are open, `prometheus` and `opentelemetry` co
 from __future__ import annotations
 
 import asyncio
+import inspect
 from collections.abc import Callable, Iterable
+from typing import Any
 
 from ..extension import Scope
 from ..text import shown
@@ -58,14 +61,18 @@ class Observer:
 RAISED = (Exception, asyncio.CancelledError)
 """An observer may raise these; the second, if it asks a cancelled task for its result."""
 
-Factory = Callable[[Scope], Observer]
+Factory = Callable[[Scope], Observer | None]
+
+METHODS = ("opened", "pinged", "ponged", "failed", "closed")
+
+NEVER_AWAITED = "{} is an async def, but observers are never awaited: let a plain def start a task"
 
 
 def factories(observers: Iterable[Factory]) -> tuple[Factory, ...]:
     """Return the observers of a middleware.
 
     Raises:
-        TypeError: They are not all callable.
+        TypeError: They are not all callable, or one is known to need an `await`.
     """
     if not isinstance(observers, Iterable):
         raise TypeError(f"observers must be a list of callables, not {shown(observers)}")
@@ -76,4 +83,34 @@ def factories(observers: Iterable[Factory]) -> tuple[Factory, ...]:
                 "observers must be callables, which take a scope and return an Observer, "
                 f"not {shown(one)}"
             )
+        if name := _async_factory(one):
+            raise TypeError(NEVER_AWAITED.format(name))
     return found
+
+
+def async_observer(observer: object) -> str | None:
+    """Return the name of what would have to be awaited of an observer, if anything."""
+    if inspect.iscoroutine(observer):
+        observer.close()  # or Python warns that it has never been awaited
+        return str(observer.__qualname__)
+    return _async_method(type(observer))
+
+
+def _async_method(kind: type) -> str | None:
+    """Return the name of the first method that is an `async def`, if any."""
+    # Of the class, as an instance may run code when it is asked.
+    for name in METHODS:
+        if _is_async(getattr(kind, name, None)):
+            return f"{kind.__qualname__}.{name}"
+    return None
+
+
+def _async_factory(factory: Any) -> str | None:
+    if inspect.isclass(factory):
+        return _async_method(factory)
+    is_async = _is_async(factory) or _is_async(type(factory).__call__)
+    return shown(factory) if is_async else None
+
+
+def _is_async(function: Any) -> bool:
+    return inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function)

@@ -6,6 +6,7 @@ import asyncio
 import gc
 import logging
 import weakref
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -17,6 +18,34 @@ from ..support.applications import echo
 from ..support.fake_loop import in_no_time
 from ..support.observers import Notes, observed
 from ..support.timeouts import FAILED
+
+NEVER = "{} is an async def, but observers are never awaited: let a plain def start a task"
+
+
+class Awaiting(Observer):
+    def __init__(self, scope: Scope) -> None: ...
+
+    async def ponged(self, latency: float) -> None:  # type: ignore[override]
+        raise AssertionError("never called")
+
+
+class Generating(Observer):
+    def __init__(self, scope: Scope) -> None: ...
+
+    async def closed(self) -> AsyncIterator[None]:  # type: ignore[override]
+        yield
+
+
+class AsyncFactory:
+    async def __call__(self, scope: Scope) -> Observer:
+        raise AssertionError("never called")
+
+    def __repr__(self) -> str:
+        return "mine"
+
+
+async def async_factory(scope: Scope) -> Observer:
+    raise AssertionError("never called")
 
 
 class TestWhatTheyMayDo:
@@ -88,6 +117,33 @@ class TestWhatTheyMayDo:
         assert {record.exc_info[0] for record in told if record.exc_info} == {error}
 
     @in_no_time
+    async def test_leave_a_connection_out(self, caplog: pytest.LogCaptureFixture) -> None:
+        notes = Notes()
+        _, app = await observed(lambda scope: None, notes, pong_after=None)
+        assert await app.receive() == FAILED
+        assert [what for _, what, *_ in notes.taken] == ["opened", "pinged", "failed", "closed"]
+        assert [record for record in caplog.records if record.levelno > logging.INFO] == []
+
+    @pytest.mark.parametrize("kind", ["method", "factory"])
+    @in_no_time
+    async def test_be_left_out_as_nobody_would_await_them(
+        self, kind: str, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        async def coroutine(scope: Scope) -> Observer:
+            raise AssertionError("never awaited")
+
+        factory: Any = coroutine if kind == "factory" else Awaiting
+        for _ in range(2):
+            notes = Notes()
+            await observed(lambda scope: factory(scope), notes)
+            await asyncio.sleep(25)
+            assert len(notes.taken) == 3
+        name = factory.__qualname__ + (".ponged" if kind == "method" else "")
+        assert caplog.record_tuples == [
+            ("asgi_keepalive", logging.ERROR, f"an observer is left out: {NEVER.format(name)}")
+        ]
+
+    @in_no_time
     async def test_override_nothing(self) -> None:
         server, app = await observed(lambda scope: Observer(), pong_after=None)
         assert await app.receive() == FAILED
@@ -103,6 +159,10 @@ class TestWhatTheyMayDo:
             [Notes, "mine"],
             "observers must be callables, which take a scope and return an Observer, not 'mine'",
         ),
+        ([Notes, Awaiting], NEVER.format("Awaiting.ponged")),
+        ([Generating], NEVER.format("Generating.closed")),
+        ([AsyncFactory()], NEVER.format("mine")),
+        ([async_factory], NEVER.format(repr(async_factory))),
     ],
 )
 def test_what_is_no_observer_is_refused(
