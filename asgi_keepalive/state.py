@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from enum import Enum
 from typing import Any, Protocol
 
+from . import hints
 from .exceptions import ConnectionClosed, KeepaliveError, KeepaliveUnsupported
 from .extension import EXTENSION, Scope
 from .latency import RoundTrips, Statistics
@@ -298,13 +299,6 @@ class KeepaliveTimeout(KeepaliveError, ConnectionError):
         return verdict
 
 
-class HasScope(Protocol):
-    """A framework's connection object: Starlette's `WebSocket`, for one."""
-
-    @property
-    def scope(self) -> Mapping[str, Any]: ...
-
-
 def with_keepalive(scope: Scope, keepalive: Keepalive) -> Scope:
     """Return the application's scope: with its `Keepalive`, without the extension."""
     if scope.get("state") is None:
@@ -330,8 +324,10 @@ def find_keepalive(scope: Mapping[str, Any]) -> Keepalive | None:
     )
 
 
-def get_keepalive(connection: Mapping[str, Any] | HasScope) -> Keepalive:
+def get_keepalive(connection: hints.Connection) -> Keepalive:
     """Return the `Keepalive` of an ASGI scope, or of an object that has one as `.scope`.
+
+    It is a dependency of FastAPI, too: `Depends(get_keepalive)`.
 
     Example::
 
