@@ -11,7 +11,8 @@ from .exceptions import (
 from .latency import Statistics
 from .middleware import KeepaliveMiddleware
 from .observers import Observer
-from .state import Keepalive, KeepaliveTimeout, get_keepalive
+from .scopes import get_keepalive
+from .state import Keepalive, KeepaliveTimeout
 from .verdict import Verdict
 
 __all__ = [

@@ -19,8 +19,9 @@ from .log import logger
 from .manual import NOT_ACCEPTED, ManualPings, must_run_in
 from .observers import Factory
 from .reporting import Reporter
+from .scopes import with_keepalive
 from .settings import Settings
-from .state import Keepalive, with_keepalive
+from .state import Keepalive
 from .states import OPEN, TRANSITIONS, State, Step
 from .stepping import Suspended
 from .timer import Timer

@@ -14,10 +14,11 @@ from .extension import Application, Disconnected, Receive, Scope, Send, Server
 from .levels import RAISED
 from .log import logger
 from .observers import Factory, factories
+from .scopes import find_keepalive, with_keepalive
 from .servers import find
 from .servers.advice import Advice, advise
 from .settings import Liveness, Settings
-from .state import Keepalive, KeepaliveTimeout, find_keepalive, with_keepalive
+from .state import Keepalive, KeepaliveTimeout
 from .text import shown
 from .unsupported import Observed, refuse
 

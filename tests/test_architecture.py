@@ -101,7 +101,7 @@ def test_no_circle_of_imports() -> None:
 
 def test_state_does_not_know_the_connection() -> None:
     assert own("asgi_keepalive.state") == {
-        *("exceptions", "extension", "hints", "latency", "settings", "text", "verdict"),
+        *("exceptions", "latency", "settings", "verdict"),
     }
 
 

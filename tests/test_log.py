@@ -9,7 +9,7 @@ import pytest
 
 from asgi_keepalive import KeepaliveMiddleware, log
 from asgi_keepalive.log import client, failed, name, path
-from asgi_keepalive.state import find_keepalive
+from asgi_keepalive.scopes import find_keepalive
 from asgi_keepalive.text import LONGEST, shown
 from asgi_keepalive.verdict import judge
 

@@ -14,7 +14,8 @@ from typing import Literal
 from ..extension import Scope
 from ..latency import Statistics
 from ..log import client, path
-from ..state import Keepalive, get_keepalive
+from ..scopes import get_keepalive
+from ..state import Keepalive
 from ..verdict import Verdict
 from . import Observer
 from .timeline import Timeline

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from ..extension import Scope
-from ..state import find_keepalive
+from ..scopes import find_keepalive
 
 BUCKETS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0)
 """Upper bounds of a latency histogram, in seconds."""
