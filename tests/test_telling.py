@@ -11,7 +11,7 @@ from typing import Any
 import litestar
 import pytest
 from django.conf import settings  # type: ignore[import-untyped]
-from fastapi import Depends, FastAPI, WebSocket
+from fastapi import WebSocket
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.routing import WebSocketRoute
@@ -93,18 +93,6 @@ def test_handler_tells_a_timeout(make: Any, told: str, capsys: pytest.CaptureFix
 
     verdict = asyncio.run(play())
     assert capsys.readouterr().out == told.replace("VERDICT", verdict) + "\n"
-
-
-@pytest.mark.parametrize(("path", "block"), [("/mobile", "/mobile"), ("/tablet", "def rarely")])
-@in_no_time
-async def test_settings_of_a_route(path: str, block: str) -> None:
-    app = FastAPI()
-    app.add_middleware(KeepaliveMiddleware)
-    run(block, app=app, Depends=Depends, WebSocket=WebSocket)
-    server = FakeServer(app, **{**SCOPE, "path": path})
-    await asyncio.sleep(1)
-    keepalive = get_keepalive(server.scope)
-    assert (keepalive.ping_interval, keepalive.ping_timeout) == (120, 60)
 
 
 @in_no_time

@@ -11,7 +11,8 @@ from math import inf
 from typing import NamedTuple
 
 from ..extension import EXTENSION, Event, Extension, OnClosing, OnPong, Receive, Scope, Send
-from ..state import Keepalive, get_keepalive
+from ..scopes import get_keepalive
+from ..state import Keepalive
 
 
 class Ping(NamedTuple):
