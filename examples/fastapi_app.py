@@ -121,18 +121,6 @@ async def chat(websocket: WebSocket, name: Name) -> None:
         broadcast(roster=roster())
 
 
-@app.websocket("/stream")
-async def stream(websocket: WebSocket, name: Name) -> None:
-    """Send 256 KiB up to a hundred times a second; never receive."""
-    await websocket.accept()
-    try:
-        while True:
-            await websocket.send_bytes(bytes(262_144))
-            await asyncio.sleep(0.01)
-    except WebSocketDisconnect as gone:
-        logger.info("%s %s", name, departure(websocket, gone.code))
-
-
 def departure(websocket: WebSocket, code: int) -> str:
     """Say why somebody has gone. The code alone does not: to Starlette a failed send is 1006."""
     return "timed out (1011)" if get_keepalive(websocket).timed_out else f"left ({code})"

@@ -129,16 +129,3 @@ def test_table_of_contents_has_every_page() -> None:
     entries = "\n".join(lists).splitlines()
     names = [entry.rpartition("<")[2].rstrip(">") for entry in entries]
     assert sorted(names) == sorted(page.stem for page in DOCS.glob("*.md") if page.stem != "index")
-
-
-def test_picture_of_the_demo() -> None:
-    """It is drawn from what the demo has printed, and small enough for the repository."""
-    drawn = runpy.run_path(str(DOCS / "picture.py"))["drawn"]
-    picture = ElementTree.fromstring(drawn("A  <b>\n\n  is &\n"))
-    assert [text.text for text in picture.iter("{http://www.w3.org/2000/svg}text")] == [
-        "A  <b>",
-        "is &",
-    ]
-    committed = (DOCS / "demo.svg").read_text()
-    assert "1011" in "".join(ElementTree.fromstring(committed).itertext())
-    assert len(committed) < 60_000
