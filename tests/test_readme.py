@@ -6,12 +6,10 @@ import asyncio
 import contextlib
 import io
 import re
-import runpy
 import tomllib
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
-from xml.etree import ElementTree
 
 import pytest
 from fastapi import FastAPI
