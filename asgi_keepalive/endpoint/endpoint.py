@@ -23,7 +23,8 @@ from . import transports
 from .adapter import Adapter, ReadingAdapter
 from .closing import BoundedTransport
 from .frames import LONGEST_REASON, SHORT, ping_frame
-from .receiver import Receiver, receive
+from .receiver import Receiver
+from .receiving import receive
 
 
 class Functions(Mapping[str, Any]):

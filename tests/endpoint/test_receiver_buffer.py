@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from asgi_keepalive.endpoint.receiver import BUFFER_SIZE, BufferedReceiver, Receiver, receive
+from asgi_keepalive.endpoint.receiver import Receiver
+from asgi_keepalive.endpoint.receiving import BUFFER_SIZE, BufferedReceiver, receive
 
 from ..faults.differential.frames import raw
 from ..support.adapter import FakeAdapter
