@@ -12,7 +12,7 @@ from collections.abc import Callable
 from math import inf
 
 from .exceptions import ConnectionClosed, KeepaliveUnsupported
-from .extension import Scope, Server
+from .extension import Scope, Server, Traffic
 from .heartbeat import Command, Expire, Heartbeat, Ping, SendPing
 from .levels import RAISED, Levels, new_payload
 from .log import logger
@@ -25,7 +25,7 @@ from .state import Keepalive
 from .states import OPEN, TRANSITIONS, State, Step
 from .stepping import Suspended
 from .timer import Timer
-from .verdict import REFUSED, Verdict
+from .verdict import REFUSED, Verdict, nothing_came
 
 CODE = 1011
 REASON = "keepalive ping timeout"
@@ -179,9 +179,12 @@ class Connection:
     def _on_timer(self) -> None:
         now = time.monotonic()
         stall = self.timer.fired(now)
-        if stall and self._no_pong_can_be_here(now):
-            stall = 0.0
-        self._tick(now, stall)
+        traffic: Traffic = {}
+        if stall and now >= self._heartbeat.deadline:
+            traffic = self._levels.traffic()
+            if nothing_came(traffic, now - (self._heartbeat.awaited_since or now)):
+                stall = 0.0  # so no Pong can be on its way through the server
+        self._tick(now, stall, traffic)
 
     def skip(self) -> bool:
         """Do at once what is to come next: a Pong is overdue, or else a Ping is due.
@@ -191,22 +194,15 @@ class Connection:
         heartbeat = self._heartbeat
         now = heartbeat.deadline if heartbeat.deadline < inf else heartbeat.next_ping_at
         if now < inf:
-            self._tick(now, 0.0)
+            self._tick(now, 0.0, {})
         return now < inf
 
-    def _tick(self, now: float, stall: float) -> None:
+    def _tick(self, now: float, stall: float, traffic: Traffic) -> None:
         try:
             for command in self._heartbeat.tick(now, new_payload(), stall):
-                self._carry_out(command, now)
+                self._carry_out(command, now, traffic)
         finally:  # a heartbeat that is open goes on, whatever has been raised
             self._set_timer()
-
-    def _no_pong_can_be_here(self, now: float) -> bool:
-        """Whether a deadline has passed, and nothing has come since the Ping, read or unread."""
-        since = self._heartbeat.awaited_since
-        if since is None or now < self._heartbeat.deadline:
-            return False
-        return not self._levels.may_have_sent(now - since)
 
     def _set_timer(self) -> None:
         heartbeat, timer = self._heartbeat, self.timer
@@ -221,7 +217,7 @@ class Connection:
         if timer.at > heartbeat.next_ping_at or timer.at > deadline:
             timer.set(heartbeat.wake_at, heartbeat.next_ping_at)
 
-    def _carry_out(self, command: Command, now: float) -> None:
+    def _carry_out(self, command: Command, now: float, traffic: Traffic) -> None:
         if isinstance(command, SendPing):
             try:
                 self._write(command.ping)
@@ -231,7 +227,7 @@ class Connection:
         elif isinstance(command, Expire):
             self._manual.expire(command.ping, now)
         else:
-            self._judge(command.ping, now)
+            self._judge(command.ping, now, traffic or self._levels.traffic())
 
     def _write(self, ping: Ping) -> None:
         """Write a Ping.
@@ -269,9 +265,9 @@ class Connection:
 
     # Failing the connection (RFC 6455 7.1.7).
 
-    def _judge(self, ping: Ping, now: float) -> None:
+    def _judge(self, ping: Ping, now: float, traffic: Traffic) -> None:
         """The Pong that answers a Ping is overdue."""
-        judged = self._heartbeat.judge(ping, self._levels.traffic(), now)
+        judged = self._heartbeat.judge(ping, traffic, now)
         if isinstance(judged, Verdict):
             self._fail(judged)
         else:

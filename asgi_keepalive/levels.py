@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator
 from typing import cast
 
 from .extension import OnClosing, OnPong, OnReadPaused, Server, Traffic
-from .verdict import TICK
 
 BEYOND_LEVEL_1 = ("fail", "read_ahead", "bound_closing", "traffic")
 """The functions of the further levels, one for each."""
@@ -86,11 +85,6 @@ class Levels:
         with contextlib.suppress(*RAISED):
             return bool(self._server.extension["buffered"]())
         return False
-
-    def may_have_sent(self, seconds: float) -> bool:
-        """Whether the peer may have sent anything in the last so many seconds, read or unread."""
-        quiet = self.traffic().get("quiet")
-        return quiet is None or quiet < seconds + TICK
 
     def fail(self, code: int, reason: str, timeout: float) -> None:
         """Fail the connection (RFC 6455 7.1.7).

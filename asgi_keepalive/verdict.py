@@ -87,6 +87,12 @@ REFUSED = Verdict("refused", waited=0.0, quiet=None, unsent=None, behind=None, s
 """The verdict on a connection whose Pings are refused where keepalive is required."""
 
 
+def nothing_came(traffic: Traffic, seconds: float) -> bool:
+    """Whether it is known that nothing has come for so many seconds, read or unread."""
+    quiet = traffic.get("quiet")
+    return quiet is not None and quiet >= seconds + TICK
+
+
 def judge(
     traffic: Traffic,
     *,
@@ -114,7 +120,7 @@ def judge(
         reason = "application behind"
     elif unsent:
         reason = "frozen"
-    elif stalled and (quiet is None or quiet < waited + TICK):
+    elif stalled and not nothing_came(traffic, waited):
         reason = "stalled"
     elif quiet is not None and quiet < waited - TICK:
         reason = "unanswered"
