@@ -21,6 +21,7 @@ from .observers import Factory
 from .reporting import Reporter
 from .scopes import with_keepalive
 from .settings import Settings
+from .stall import INTERVAL
 from .state import Keepalive
 from .states import OPEN, TRANSITIONS, State, Step
 from .stepping import Suspended
@@ -182,7 +183,9 @@ class Connection:
         traffic: Traffic = {}
         if stall and now >= self._heartbeat.deadline:
             traffic = self._levels.traffic()
-            if nothing_came(traffic, now - (self._heartbeat.awaited_since or now)):
+            waited = now - (self._heartbeat.awaited_since or now)
+            # A loop that did not turn between the Ping and the stall may have sent it only now.
+            if waited > 2 * stall + INTERVAL and nothing_came(traffic, waited):
                 stall = 0.0  # so no Pong can be on its way through the server
         self._tick(now, stall, traffic)
 

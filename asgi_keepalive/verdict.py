@@ -88,9 +88,15 @@ REFUSED = Verdict("refused", waited=0.0, quiet=None, unsent=None, behind=None, s
 
 
 def nothing_came(traffic: Traffic, seconds: float) -> bool:
-    """Whether it is known that nothing has come for so many seconds, read or unread."""
+    """Whether nothing has come for so many seconds, read or unread, nor can be about to come.
+
+    Something can, from a peer that has not been sent everything itself.
+    """
     quiet = traffic.get("quiet")
-    return quiet is not None and quiet >= seconds + TICK
+    # Only a kernel knows what is unread. Its server tells `acknowledged`, too.
+    if quiet is None or traffic.get("acknowledged") is None or traffic.get("unsent"):
+        return False
+    return quiet >= seconds + TICK
 
 
 def judge(
@@ -120,7 +126,7 @@ def judge(
         reason = "application behind"
     elif unsent:
         reason = "frozen"
-    elif stalled and not nothing_came(traffic, waited):
+    elif stalled and (quiet is None or quiet < waited + TICK):
         reason = "stalled"
     elif quiet is not None and quiet < waited - TICK:
         reason = "unanswered"

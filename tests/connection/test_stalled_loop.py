@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -51,23 +52,36 @@ class TestStalledLoop:
         assert elapsed() == pytest.approx(38, abs=0.06)
 
     @pytest.mark.parametrize(
-        ("quiet", "at"),
+        ("traffic", "at"),
         [
-            (13.0, 38),  # for as long as the Pong was awaited
-            (13.03, 33),  # for longer, so that it cannot be on its way through the server
-            (None, 38),
+            ({"quiet": 13.0, "acknowledged": 1}, 38),  # for as long as the Pong was awaited
+            ({"quiet": 13.03, "acknowledged": 1}, 33),  # so that it cannot be on its way
+            ({"quiet": None, "acknowledged": 1}, 38),
+            ({"quiet": 13.03}, 38),  # no kernel told it, so the Pong may be unread
+            ({"quiet": 13.03, "acknowledged": 1, "unsent": 1}, 38),  # perhaps it has no Ping
         ],
     )
     @in_no_time
     async def test_one_that_has_sent_nothing_is_given_nothing(
-        self, quiet: float | None, at: float
+        self, traffic: dict[str, Any], at: float
     ) -> None:
         server, app = await accepted(**TIMES)
         await asyncio.sleep(28)
-        server.traffic = {"quiet": quiet}
+        server.traffic = traffic
         fake_loop().stall(5)
         assert await app.receive() == FAILED
         assert elapsed() == pytest.approx(at, abs=0.06)
+
+    @in_no_time
+    async def test_ping_that_may_have_left_behind_the_stall(self) -> None:
+        """An event loop may write it only when it turns."""
+        server, app = await accepted(**TIMES)
+        await asyncio.sleep(20.01)
+        server.traffic = {"quiet": 100.0, "acknowledged": 1}
+        fake_loop().stall(11)
+        fake_loop().call_later(1, server.pong, server.pings[0])
+        await asyncio.sleep(5)
+        assert not app.keepalive.timed_out
 
     @in_no_time
     async def test_but_no_longer_than_the_timeout(self) -> None:

@@ -143,6 +143,27 @@ def test_stall_of_the_event_loop(serve: Serve2, reports: Reports) -> None:
 
 
 @once
+def test_pong_that_is_the_first_thing_to_come_behind_a_stall(
+    serve: Serve2, reports: Reports
+) -> None:
+    """P5: some turns of the event loop pass from the socket to its stream."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await accept(receive, send)
+        await asyncio.sleep(INTERVAL + 0.1)
+        time.sleep(2 * TIMEOUT)  # noqa: ASYNC251
+        reports.put(await receive())
+
+    served = serve(app)
+    with served.connect() as client:
+        healthy = client.open()
+        ping = healthy.expect(PING)
+        time.sleep(0.2)
+        healthy.send_data(frame(PONG, ping) + ANSWER)
+        assert reports.get()["code"] == 4000
+
+
+@once
 class TestUpload:
     """An HTTP request beside a WebSocket."""
 
