@@ -1,7 +1,8 @@
 """What the connections of one event loop share: wake-ups, phases, and the watch over stalls.
 
 Time is divided in slots. All that want to be woken in the same slot are woken together, when the
-first of them is due: so nobody is late, and nobody is early by more than a slot's width.
+first of them is due: so nobody is late, and nobody is early by more than a slot's width. Of many
+only those in the same part of a slot are.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import time
 from math import inf
 from typing import Protocol
 
-from .phases import NEAR, WIDTH, Phases
+from .phases import NEAR, PARTS, WIDTH, Phases
 from .stall import INTERVAL, StallWatch
 
 TURN = 0.002
@@ -108,7 +109,9 @@ class Crowd:
         context = self._context
         if at - now < NEAR:
             return self._loop.call_later(at - now, sleeper.wake, context=context)
-        number = int(at / WIDTH)
+        number = int(at / WIDTH * PARTS)
+        if not self.phases.are_many:
+            number -= number % PARTS
         slot = self._slots.get(number)
         if slot is None:
             slot = self._slots[number] = Slot(number)

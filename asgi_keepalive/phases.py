@@ -2,8 +2,9 @@
 
 What connects at once, or is held up at once by a stall, would be pinged at once for ever after.
 So it is counted how many Pings are planned in each slot of time. In a crowd a Ping is planned for
-the beginning of its slot, or if that is full, for another slot. Its connection then keeps the new
-phase, as the next Ping is due an interval later. A few connections are left alone.
+the beginning of its slot, or of a part of it, or if that is full, for another slot. Its connection
+then keeps the new phase, as the next Ping is due an interval later. A few connections are left
+alone.
 """
 
 from __future__ import annotations
@@ -12,6 +13,12 @@ import random
 
 WIDTH = 0.02
 """Seconds that a slot lasts."""
+
+PARTS = 4
+"""A slot with many Pings has so many parts. What is pinged together, times out together."""
+
+ENOUGH = 40
+"""So many Pings at once are enough: more of them would spare next to nothing."""
 
 NEAR = 0.4
 """What is due within so many seconds is not made earlier, so no wait is cut by more than 5 %."""
@@ -36,15 +43,21 @@ BEGIN = 0.1
 
 
 class Phases:
-    """Plans when the connections of one event loop are pinged."""
+    """Plans when the connections of one event loop are pinged.
 
-    __slots__ = ("_connections", "_full", "_mean", "_planned", "_random")
+    Attributes:
+        are_many: Whether a slot has so many Pings that its parts are pinged apart.
+    """
+
+    __slots__ = ("_connections", "_full", "_mean", "_part", "_planned", "_random", "are_many")
 
     def __init__(self) -> None:
         self._connections = 0
         self._full = 1.0  # a slot with so many Pings takes no more
         self._mean = 0.0  # Pings a slot, were they spread evenly
+        self._part = ENOUGH  # Pings in a part of a slot
         self._planned: dict[int, int] = {}  # Pings by slot
+        self.are_many = False
         self._random = random.Random()  # an application may seed the one that is shared
 
     def join(self, interval: float) -> None:
@@ -59,6 +72,8 @@ class Phases:
         self._connections += connections
         self._mean += mean
         self._full = max(1, FULL * self._mean - 0.5)
+        self._part = max(ENOUGH, int(self._full / PARTS) + 1)
+        self.are_many = self._full > ENOUGH
 
     def plan(self, at: float, interval: float) -> float:
         """Plan a Ping for about that time; return for when it is planned, in monotonic seconds."""
@@ -67,7 +82,7 @@ class Phases:
             if planned.get(int(at / WIDTH), 0) >= self._full:
                 at = self._elsewhere(at, interval)
             if interval >= NEAR:
-                at = min(at, (int(at / WIDTH) + BEGIN) * WIDTH)
+                at = self._together(at)
         slot = int(at / WIDTH)
         planned[slot] = planned.get(slot, 0) + 1
         return at
@@ -80,6 +95,12 @@ class Phases:
             self._planned[slot] = others
         else:
             del self._planned[slot]
+
+    def _together(self, at: float) -> float:
+        """Return the time at which the slot, or the part of it that is not full, is pinged."""
+        slot = int(at / WIDTH)
+        part = min(self._planned.get(slot, 0) // self._part, PARTS - 1)
+        return (slot + BEGIN + part / PARTS) * WIDTH
 
     def _elsewhere(self, at: float, interval: float) -> float:
         """Return a time in a slot with less than its share, or in the emptiest that is found."""

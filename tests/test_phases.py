@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import random
 import time
+from collections import Counter
 from math import inf
 from typing import Any
 
@@ -14,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asgi_keepalive.crowd import _crowds
-from asgi_keepalive.phases import CROWD, EARLIEST, LATEST, NEAR, WIDTH, Phases
+from asgi_keepalive.phases import CROWD, EARLIEST, LATEST, NEAR, PARTS, WIDTH, Phases
 from asgi_keepalive.timer import Timer
 
 from .support.fake_loop import START, accepted, elapsed, fake_loop, in_no_time
@@ -116,6 +117,17 @@ async def test_after_a_stall(count: int, interval: float, stall: float) -> None:
     for number in 1, 2:
         assert busiest(crowd, stalled_at + number * interval, interval) <= 2
     assert mean_interval(crowd) == pytest.approx(interval, rel=0.05)
+    stop(crowd)
+
+
+@pytest.mark.parametrize(("count", "at_once"), [(1000, 24), (9000, 60)])
+@in_no_time
+async def test_so_many_are_pinged_at_once(count: int, at_once: int) -> None:
+    """What is pinged together times out together."""
+    crowd = await connected(count, 1, 1)
+    await asyncio.sleep(5)
+    wake_ups = Counter(int(at / WIDTH * PARTS) for one in crowd for at in one.at if at >= 4)
+    assert 0.75 * at_once <= max(wake_ups.values()) <= at_once
     stop(crowd)
 
 
