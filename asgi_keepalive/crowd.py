@@ -36,7 +36,7 @@ class Slot:
 
     __slots__ = ("at", "number", "sleepers", "timer")
 
-    def __init__(self, number: int) -> None:
+    def __init__(self, number: float) -> None:
         self.at = inf
         self.number = number
         self.sleepers: set[Sleeper] = set()
@@ -72,7 +72,7 @@ class Crowd:
         self._has_turned = True
         self._loop = loop
         self._members = 0
-        self._slots: dict[int, Slot] = {}
+        self._slots: dict[float, Slot] = {}
         self.phases = Phases()
         self.turn_due = 0.0
         self.watch = StallWatch(loop, self._context)
@@ -109,9 +109,8 @@ class Crowd:
         context = self._context
         if at - now < NEAR:
             return self._loop.call_later(at - now, sleeper.wake, context=context)
-        number = int(at / WIDTH * PARTS)
-        if not self.phases.are_many:
-            number -= number % PARTS
+        many = self.phases.are_many
+        number = at // (WIDTH / PARTS) if many else at // WIDTH * PARTS
         slot = self._slots.get(number)
         if slot is None:
             slot = self._slots[number] = Slot(number)

@@ -56,7 +56,7 @@ class Phases:
         self._full = 1.0  # a slot with so many Pings takes no more
         self._mean = 0.0  # Pings a slot, were they spread evenly
         self._part = ENOUGH  # Pings in a part of a slot
-        self._planned: dict[int, int] = {}  # Pings by slot
+        self._planned: dict[float, int] = {}  # Pings by slot
         self.are_many = False
         self._random = random.Random()  # an application may seed the one that is shared
 
@@ -79,17 +79,17 @@ class Phases:
         """Plan a Ping for about that time; return for when it is planned, in monotonic seconds."""
         planned = self._planned
         if self._connections >= CROWD:
-            if planned.get(int(at / WIDTH), 0) >= self._full:
+            if planned.get(at // WIDTH, 0) >= self._full:
                 at = self._elsewhere(at, interval)
             if interval >= NEAR:
                 at = self._together(at)
-        slot = int(at / WIDTH)
+        slot = at // WIDTH
         planned[slot] = planned.get(slot, 0) + 1
         return at
 
     def unplan(self, at: float) -> None:
         """Forget the Ping that was planned for that time: it has been sent, or is given up."""
-        slot = int(at / WIDTH)
+        slot = at // WIDTH
         others = self._planned[slot] - 1
         if others:
             self._planned[slot] = others
@@ -98,17 +98,17 @@ class Phases:
 
     def _together(self, at: float) -> float:
         """Return the time at which the slot, or the part of it that is not full, is pinged."""
-        slot = int(at / WIDTH)
+        slot = at // WIDTH
         part = min(self._planned.get(slot, 0) // self._part, PARTS - 1)
-        return (slot + BEGIN + part / PARTS) * WIDTH
+        return min((slot + BEGIN + part / PARTS) * WIDTH, at + WIDTH)  # an interval may be huge
 
     def _elsewhere(self, at: float, interval: float) -> float:
         """Return a time in a slot with less than its share, or in the emptiest that is found."""
         begin = at - interval
-        least = self._planned[int(at / WIDTH)]
+        least = self._planned[at // WIDTH]
         for _ in range(TRIALS):
             other = begin + interval * self._random.uniform(EARLIEST, LATEST)
-            count = self._planned.get(int(other / WIDTH), 0)
+            count = self._planned.get(other // WIDTH, 0)
             if count < least:
                 at, least = other, count
                 if count < self._mean:

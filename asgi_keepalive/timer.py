@@ -83,7 +83,9 @@ class Timer:
             if interval is not None:
                 phases.join(interval)
             self._interval = interval
-        self.ping_at = ping_at if interval is None else phases.plan(ping_at, interval)
+        self.ping_at = ping_at
+        if interval is not None and ping_at < inf:
+            self.ping_at = phases.plan(ping_at, interval)
         return self.ping_at
 
     def watch_stalls(self, has_deadline: bool) -> None:

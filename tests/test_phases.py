@@ -11,7 +11,7 @@ from math import inf
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asgi_keepalive.crowd import _crowds
@@ -197,6 +197,7 @@ def test_random_numbers_of_the_application_are_its_own() -> None:
 INTERVALS = st.sampled_from([None, 0.05, NEAR, 1.0, 20.0])
 
 
+@settings(deadline=None)
 @given(events=st.lists(st.tuples(st.integers(0, 20), INTERVALS, st.floats(0, 30)), max_size=200))
 def test_counts_stay_right(events: list[tuple[int, float | None, float]]) -> None:
     @in_no_time

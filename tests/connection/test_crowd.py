@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import sys
+from typing import Any
 
 import pytest
 
 from ..support.fake_loop import accepted, elapsed, fake_loop, in_no_time
 
-LATER = (0.0, 0.004, 0.009)
+LATER = (0.002, 0.006, 0.011)
 """In seconds, within the same slot."""
 
 
@@ -20,7 +22,7 @@ async def test_pings_of_a_slot_go_out_together() -> None:
         servers.append((await accepted(pong_after=1))[0])
     await asyncio.sleep(50)
     assert [server.pinged_at for server in servers] == [
-        pytest.approx([20, 40], abs=1e-6) for _ in LATER
+        pytest.approx([20 + LATER[0], 40 + LATER[0]], abs=1e-6) for _ in LATER
     ]
 
 
@@ -64,3 +66,15 @@ async def test_nobody_looks_where_nothing_times_out() -> None:
     await accepted(ping_timeout=None)
     await asyncio.sleep(50)
     assert len(fake_loop().timers()) == 1
+
+
+@pytest.mark.parametrize("limit", ["ping_interval", "ping_timeout"])
+@in_no_time
+async def test_longest_time_there_is(limit: str) -> None:
+    """It has a slot, too."""
+    settings: dict[str, Any] = {limit: sys.float_info.max}
+    server, app = await accepted(pong_after=1, **settings)
+    await asyncio.sleep(50)
+    assert len(server.pings) == (0 if limit == "ping_interval" else 2)
+    app.returns()
+    await server.task

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
+import time
 from typing import Any
 
 import pytest
@@ -71,3 +73,11 @@ class TestSilentServer:
             "192.0.2.1:50000 /chat: the server cannot fail the connection"
         )
         assert record.exc_info is not None
+
+    @in_no_time
+    async def test_server_that_goes_on_reading_as_it_fails_the_connection(self) -> None:
+        server, app = await accepted(**TIMES)
+        phases = app.receive.__self__._connection.timer.crowd.phases
+        server.on_fail = functools.partial(server.on_read_paused, False, time.monotonic())
+        assert await app.receive() == FAILED
+        assert phases._planned == {}
