@@ -212,8 +212,8 @@ class Keepalive:
     def _must_be_called_in_its_thread(self, name: str, how: str) -> None:
         if threading.get_ident() != self._thread:
             raise RuntimeError(
-                f"{name}() must be called in the thread of the connection's event loop: from "
-                f"another use {how}, or asgiref.sync.async_to_sync"
+                f"{name}() must be called in the thread of the connection's event loop: in an "
+                f"async def, or by {how} or asgiref.sync.async_to_sync"
             )
 
     # For the connection, the middleware and the list of open connections.

@@ -37,8 +37,8 @@ def test_a_call_there_changes_nothing(
         with pytest.raises(RuntimeError) as raised:
             call(keepalive)
         assert str(raised.value) == (
-            f"{name}() must be called in the thread of the connection's event loop: from "
-            f"another use {how}, or asgiref.sync.async_to_sync"
+            f"{name}() must be called in the thread of the connection's event loop: in an "
+            f"async def, or by {how} or asgiref.sync.async_to_sync"
         )
 
     async def test() -> None:
