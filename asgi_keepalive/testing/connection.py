@@ -37,7 +37,7 @@ class PeerConnection:
 
     @property
     def keepalive(self) -> Keepalive:
-        """What `get_keepalive` gives to the application, also after the end of the connection."""
+        """The object that `get_keepalive` gives to the application, also after the connection."""
         return self._server.keepalive
 
     @property
