@@ -113,7 +113,7 @@ def test_browsers_half_needs_only_messages() -> None:
 @pytest.mark.parametrize("module", [name for name in MODULES if ".testing" in name])
 def test_a_peer_in_tests_is_a_server_like_any_other(module: str) -> None:
     parts = {name.partition(".")[0] for name in own(module)}
-    assert parts <= {"extension", "state", "testing", "text"}
+    assert parts <= {"extension", "scopes", "state", "testing", "text"}
 
 
 def test_observers_need_neither_connection_nor_server() -> None:

@@ -129,7 +129,7 @@ class TestKeepalive:
             pass
         [text] = told
         assert text.startswith("ping() must not be called where `supported` is false: keepalive is")
-        assert text.endswith("its TestClient is for tests, and has no Ping and Pong frames")
+        assert text.endswith("put a Peer of asgi_keepalive.testing around the application")
 
 
 async def unused(*args: Any) -> Any:
