@@ -1,4 +1,4 @@
-"""What the connections of one event loop share: wake-ups, phases, and the watch over stalls.
+"""The connections of one event loop share wake-ups, phases, and the watch over stalls.
 
 Time is divided in slots. All that want to be woken in the same slot are woken together, when the
 first of them is due: so nobody is late, and nobody is early by more than a slot's width. Of many
@@ -21,13 +21,13 @@ TURN = 0.002
 
 
 class Sleeper(Protocol):
-    """Whoever can be woken."""
+    """A sleeper can be woken."""
 
     def wake(self) -> None: ...
 
 
 class Slot:
-    """Those that are to be woken together.
+    """A slot holds the sleepers that are woken together.
 
     Attributes:
         at: When the first of them is due, in monotonic seconds.

@@ -1,4 +1,4 @@
-"""What an extra of this package installs, and an error that names the extra where it is missing."""
+"""An error names the extra of this package that is missing."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ ENOUGH = 40
 """So many Pings at once are enough: more of them would spare next to nothing."""
 
 NEAR = 0.4
-"""What is due within so many seconds is not made earlier, so no wait is cut by more than 5 %."""
+"""A Ping that is due within so many seconds goes no earlier, so no wait is cut by over 5 %."""
 
 CROWD = 16
 """So many connections that are pinged make a crowd."""

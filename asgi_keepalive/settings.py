@@ -9,7 +9,7 @@ from typing import Literal, get_args
 from .text import shown
 
 Liveness = Literal["pong", "progress"]
-"""What shows that a peer lives."""
+"""Each value names the sign by which a peer is taken to live."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -127,7 +127,7 @@ class Keepalive:
 
     @property
     def liveness(self) -> Liveness:
-        """What shows that the peer lives: "pong" or "progress", as for `KeepaliveMiddleware`."""
+        """The sign of life that counts: "pong" or "progress", as for `KeepaliveMiddleware`."""
         return self._settings.liveness
 
     async def ping(self) -> float:

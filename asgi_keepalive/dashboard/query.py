@@ -1,4 +1,4 @@
-"""What a request for `connections.json` asks for."""
+"""The parameters of a request for `connections.json` are checked and read."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PATTERNS = {
 """The parameters, and what each may be."""
 
 TYPES: dict[str, Any] = {"state": str, "search": str.lower, "since": float}
-"""What is made of them; others are integers."""
+"""Their types; other parameters are integers."""
 
 
 @dataclass(frozen=True, slots=True)

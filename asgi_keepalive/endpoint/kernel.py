@@ -88,7 +88,7 @@ def traffic(sock: socket.socket | None) -> Traffic:
 
 
 class Transferred(NamedTuple):
-    """What has passed on a connection.
+    """The bytes that have passed on a connection.
 
     Attributes:
         acknowledged: So many bytes have come to the peer, which its process need not have read.

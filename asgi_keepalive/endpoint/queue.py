@@ -31,7 +31,7 @@ def is_known(own: Any) -> bool:
 
 
 class Reading(Protocol):
-    """Whoever reads is told when to pause."""
+    """A reader is told when to pause."""
 
     def pause(self) -> None: ...
     def resume(self) -> None: ...

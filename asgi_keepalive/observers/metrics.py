@@ -1,4 +1,4 @@
-"""What all metrics share: labels and buckets."""
+"""All metrics share these labels and buckets."""
 
 from __future__ import annotations
 

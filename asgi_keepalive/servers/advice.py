@@ -84,7 +84,7 @@ class Advice(str):
 
     @property
     def off(self) -> str:
-        """What the log says of keepalive: that it is off, where, and why."""
+        """The words of the log: keepalive is off, where, and why."""
         return f"off on {self.server}: {self}" if self.server else f"off: {self}"
 
 

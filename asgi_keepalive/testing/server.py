@@ -83,7 +83,7 @@ class SimulatedServer:
 
     @property
     def keepalive(self) -> Keepalive:
-        """What the middleware has put into the scope."""
+        """The object that the middleware has put into the scope."""
         return get_keepalive(self.scope)
 
     # The application's calls.
