@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import inspect
+import itertools
 import logging
 from typing import Any
 
@@ -188,7 +189,7 @@ THREE = (
         (create_app, THREE.format(repr(create_app), "()")),
         (Wsgi(), THREE.format("<wsgi>", "(environ, start_response)")),
     ],
-    ids=repr,
+    ids=itertools.count(),  # others have addresses
 )
 def test_what_is_no_application_is_refused_at_once(
     app: Any, text: str, caplog: pytest.LogCaptureFixture
