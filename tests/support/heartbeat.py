@@ -9,7 +9,7 @@ from asgi_keepalive.settings import Settings
 
 START = 1000.0
 UP_TO_DATE = 0.0
-"""For `grace`: the event loop has not stood still."""
+"""For `stall`: the event loop has not stood still."""
 
 
 def opened(**settings: Any) -> Heartbeat:
