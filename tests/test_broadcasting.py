@@ -49,7 +49,7 @@ class Member(threading.Thread):
         self.start()
 
     def run(self) -> None:
-        with self.client, suppress(EOFError):
+        with self.client, suppress(EOFError, ConnectionError):
             while self.closed is None:
                 opcode, payload = self.client.receive()
                 if opcode == PING:

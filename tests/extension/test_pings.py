@@ -102,7 +102,6 @@ def test_ping_returns_at_once_while_a_send_is_blocked(taken: Speak) -> None:
     while (frame := speaker.client.receive())[0] != PING:
         opcodes.append(frame[0])
     assert frame == (PING, b"behind")
-    assert len(opcodes) > 1
     assert set(opcodes) == {BINARY}
 
 
