@@ -169,4 +169,5 @@ def named(browser: Chrome) -> set[str]:
 def test_everything_has_a_name(page: Page) -> None:
     assert named(page.browser) == ROLES - {"dialog"}
     page.run("document.querySelector('#connections button').click()")
-    assert named(page.browser) >= {"dialog", "button", "image"}
+    wait_until(lambda: "Shortest, longest" in page.text("#details"))
+    wait_until(lambda: named(page.browser) >= {"dialog", "button", "image"})
