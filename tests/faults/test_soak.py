@@ -24,6 +24,8 @@ from typing import Any
 
 import pytest
 
+from asgi_keepalive.phases import EARLIEST, LATEST
+
 from ..support.client import Client
 from ..support.needs import unavailable
 from ..support.process import Process, started, uvicorn
@@ -210,11 +212,12 @@ class Judge:
                 yield "was held too long"
 
     def _untimely(self, life: Life, end: dict[str, Any]) -> Iterator[str]:
-        # Its last Pong answered a Ping from `latency` before, and the next came an interval later.
-        pinged_at = life.alive_at - (end["latency"] or 0) + PING_INTERVAL
+        # Its last Pong answered a Ping from `latency` before, and the next came an interval later,
+        # or sooner or later than that, as a crowd is spread.
+        pinged_at = life.alive_at - (end["latency"] or 0) + EARLIEST * PING_INTERVAL
         if end["at"] < pinged_at + PING_TIMEOUT - EARLY:
             yield "was told too early"
-        due = life.silent_at + PING_INTERVAL + PING_TIMEOUT
+        due = life.silent_at + LATEST * PING_INTERVAL + PING_TIMEOUT
         # Each stall may put a deadline off twice: until it is over, and to catch up with it.
         if end["at"] - due - 2 * stood_still(self.server_stalls, life.silent_at, end["at"]) > LATE:
             yield "was told too late"
