@@ -17,6 +17,7 @@ from asgi_keepalive import KeepaliveMiddleware
 from asgi_keepalive.servers import advice, hypercorn
 from asgi_keepalive.servers.advice import advise
 
+from .support.applications import TIMES_OUT
 from .support.client import CLOSE, TEXT, Client
 from .support.process import ROOT, started
 from .support.server import running, wait_until
@@ -117,18 +118,6 @@ def test_every_warning_is_tried() -> None:
     assert len(WARNINGS) == len(set(WARNINGS)) == len(parameters)
 
 
-APPLICATION = """
-from asgi_keepalive import KeepaliveMiddleware
-
-async def app(scope, receive, send):
-    assert scope["type"] == "websocket"
-    await receive()
-    await send({"type": "websocket.accept"})
-    await receive()
-
-app = KeepaliveMiddleware(app, ping_interval=0.1, ping_timeout=0.1, close_timeout=0.1)
-"""
-
 GUNICORN = ["gunicorn", "main:app", "--bind", "127.0.0.1:PORT", "--worker-class"]
 
 
@@ -152,7 +141,7 @@ GUNICORN = ["gunicorn", "main:app", "--bind", "127.0.0.1:PORT", "--worker-class"
     ids=["application", "uvicorn", "hypercorn", "gunicorn", "uvicorn-worker", "runserver"],
 )
 def test_log_line(tmp_path: Path, file: str, containing: str, command: list[str]) -> None:
-    (tmp_path / "main.py").write_text(APPLICATION)
+    (tmp_path / "main.py").write_text(TIMES_OUT)
     language = "json" if file.endswith("json") else "python"
     with (tmp_path / file).open("a") as config:
         config.write(block(TROUBLES, containing, language))

@@ -19,6 +19,7 @@ from starlette.routing import WebSocketRoute
 from asgi_keepalive import KeepaliveMiddleware, get_keepalive
 from asgi_keepalive.extension import Application
 
+from .support.applications import TIMES_OUT
 from .support.client import Client
 from .support.fake_loop import FakeServer, in_no_time
 from .support.process import started
@@ -116,17 +117,6 @@ async def test_settings_of_a_route_of_starlette() -> None:
     assert keepalive.close_timeout == server.close_timeout == 30
 
 
-APP = """
-from asgi_keepalive import KeepaliveMiddleware
-
-async def app(scope, receive, send):
-    assert scope["type"] == "websocket"
-    await receive()
-    await send({"type": "websocket.accept"})
-    await receive()
-
-app = KeepaliveMiddleware(app, ping_interval=0.1, ping_timeout=0.1)
-"""
 SETTINGS = """
 SECRET_KEY = "known to all"
 ALLOWED_HOSTS = ["*"]
@@ -151,7 +141,7 @@ LABELLED = rf"^INFO asgi_keepalive {LINE}"
     ids=["by default", "uvicorn", "hypercorn", "gunicorn", "daphne", "runserver"],
 )
 def test_line_in_the_log(command: str, recipe: str, line: str | None, tmp_path: Path) -> None:
-    (tmp_path / "telling.py").write_text((recipe and code(recipe, PAGE)) + APP)
+    (tmp_path / "telling.py").write_text((recipe and code(recipe, PAGE)) + TIMES_OUT)
     (tmp_path / "project.py").write_text(SETTINGS + code("LOGGING =", PAGE))
     [config] = re.findall(r"```json\n(.*?)```", PAGE.read_text(), re.DOTALL)
     (tmp_path / "log.json").write_text(config)

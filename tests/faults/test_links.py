@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import ssl
 import threading
-from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 
@@ -23,13 +22,6 @@ RATE = 2
 
 SOON = 1.2
 """Seconds for a Ping and its Pong; without a bound it takes 1.5 to 5."""
-
-
-@pytest.fixture
-def network() -> Iterator[Network]:
-    network = Network()
-    yield network
-    network.close()
 
 
 @pytest.mark.parametrize("ws", SERVERS)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from typing import Any
@@ -23,13 +23,6 @@ from .network import Host, Network
 from .test_frozen import slowest_answer
 
 pytestmark = pytest.mark.parametrize("ws", SERVERS)
-
-
-@pytest.fixture
-def network() -> Iterator[Network]:
-    network = Network()
-    yield network
-    network.close()
 
 
 Cut = Callable[[Network, Host], None]

@@ -35,3 +35,17 @@ async def code_at_exit(receive: Any) -> Any:
         return (await receive())["code"]
     except asyncio.CancelledError:
         return "cancelled"
+
+
+TIMES_OUT = """
+from asgi_keepalive import KeepaliveMiddleware
+
+async def app(scope, receive, send):
+    assert scope["type"] == "websocket"
+    await receive()
+    await send({"type": "websocket.accept"})
+    await receive()
+
+app = KeepaliveMiddleware(app, ping_interval=0.1, ping_timeout=0.1, close_timeout=0.1)
+"""
+"""The source of an application whose silent clients time out at once."""
