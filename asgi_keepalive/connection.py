@@ -96,7 +96,7 @@ class Connection:
         if self.state is not OPEN:
             raise self.keepalive._closed_error()
         assert self.timer.crowd is not None  # as the connection is open
-        must_run_in(self.timer.crowd._loop)
+        must_run_in(self.timer.crowd.loop)
         ping = self._heartbeat.ping(new_payload(), time.monotonic())
         answer = self._manual.expect(ping)
         try:

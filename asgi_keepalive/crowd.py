@@ -51,6 +51,7 @@ class Crowd:
     """The connections of one event loop.
 
     Attributes:
+        loop: The event loop.
         phases: When the connections are pinged.
         turn_due: When a call should ask next whether the loop has turned.
         watch: Tells for how long the loop stood still.
@@ -59,9 +60,9 @@ class Crowd:
     __slots__ = (
         "_context",
         "_has_turned",
-        "_loop",
         "_members",
         "_slots",
+        "loop",
         "phases",
         "turn_due",
         "watch",
@@ -70,7 +71,7 @@ class Crowd:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._context = contextvars.Context()  # of timers, which keep theirs
         self._has_turned = True
-        self._loop = loop
+        self.loop = loop
         self._members = 0
         self._slots: dict[float, Slot] = {}
         self.phases = Phases()
@@ -90,7 +91,7 @@ class Crowd:
         """Leave the crowd; after the last connection nothing remains of it."""
         self._members -= 1
         if not self._members:
-            del _crowds[self._loop]
+            del _crowds[self.loop]
 
     # Wake-ups.
 
@@ -108,7 +109,7 @@ class Crowd:
         # fired: the application's would be kept for as long.
         context = self._context
         if at - now < NEAR:
-            return self._loop.call_later(at - now, sleeper.wake, context=context)
+            return self.loop.call_later(at - now, sleeper.wake, context=context)
         many = self.phases.are_many
         number = at // (WIDTH / PARTS) if many else at // WIDTH * PARTS
         slot = self._slots.get(number)
@@ -118,7 +119,7 @@ class Crowd:
             if slot.timer is not None:
                 slot.timer.cancel()
             slot.at = at
-            slot.timer = self._loop.call_later(at - now, self._fire, slot, context=context)
+            slot.timer = self.loop.call_later(at - now, self._fire, slot, context=context)
         slot.sleepers.add(sleeper)
         return slot
 
@@ -148,14 +149,14 @@ class Crowd:
                 except (SystemExit, KeyboardInterrupt):
                     raise
                 except BaseException as error:  # as an event loop does with each of its callbacks
-                    self._loop.call_exception_handler(
+                    self.loop.call_exception_handler(
                         {"message": "a connection's timer failed", "exception": error}
                     )
                 if time.monotonic() > over:
                     break
         finally:
             if sleepers:
-                self._loop.call_soon(self._wake, sleepers, context=self._context)
+                self.loop.call_soon(self._wake, sleepers, context=self._context)
 
     # Turns of the event loop.
 
@@ -165,7 +166,7 @@ class Crowd:
         if not self._has_turned:
             return False
         self._has_turned = False
-        self._loop.call_soon(self._turned, context=self._context)
+        self.loop.call_soon(self._turned, context=self._context)
         return True
 
     def _turned(self) -> None:
