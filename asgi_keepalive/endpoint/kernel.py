@@ -99,19 +99,13 @@ class Transferred(NamedTuple):
     received: int
 
 
-TRANSFERRED = struct.Struct("=120x Q Q")
-"""The part that `transferred` reads, for Linux since 4.1."""
-
-
 def transferred(sock: socket.socket | None) -> Transferred | None:
     """Return how many bytes have passed in all, `None` where that is unknown."""
-    if sys.platform != "linux" or sock is None:
+    told = traffic(sock)
+    acknowledged, received = told.get("acknowledged"), told.get("received")
+    if acknowledged is None or received is None:
         return None
-    try:
-        info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, TRANSFERRED.size)
-        return Transferred(*TRANSFERRED.unpack(info))
-    except (*GONE, struct.error):  # or it is not TCP, or this is an older Linux
-        return None
+    return Transferred(acknowledged, received)
 
 
 NOTSENT_LOWAT = {"linux": 25, "darwin": 0x201}
