@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import re
 import sys
 from pathlib import Path
@@ -10,7 +11,6 @@ from typing import Any
 
 import litestar
 import pytest
-from django.conf import settings  # type: ignore[import-untyped]
 from fastapi import WebSocket
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -53,8 +53,7 @@ def starlette_app() -> Application:
 
 
 def channels_app() -> Application:
-    if not settings.configured:
-        settings.configure()
+    importlib.import_module("examples.channels_app")  # Django is configured once in a process
     app: Application = run("class Echo")["Echo"].as_asgi()
     return app
 
