@@ -4,136 +4,204 @@
  * Browsers answer Pings without telling the page, so a page whose network has died believes its
  * WebSocket open for many minutes. This one asks a server with asgi-keepalive for heartbeats that
  * the page can see; docs/browser.md of that project specifies them. With any other server it is a
- * plain WebSocket.
+ * plain WebSocket, but for `connectTimeout`.
  */
 
-const PARAMETER = "asgi-keepalive";
-
 /** Milliseconds that a timer may be late while the page is awake. */
-const LATE = 1000;
+const DELAYED = 1000;
 
-/** Milliseconds between looks, once a message is overdue: a shorter sleep is not noticed. */
+/** Milliseconds between looks, once something is overdue: a shorter sleep is not noticed. */
 const TICK = 1000;
 
-/** Milliseconds that a timer can wait. */
-const LONGEST = 2 ** 31 - 1;
+/** Milliseconds that a timer waits: beyond 31 bits it would come at once. */
+const LONGEST = 1e9;
 
-/** Not there where a page is rendered on its server, which imports this and connects to nothing. */
-const Base = globalThis.WebSocket ?? EventTarget;
+/** The part of the timeout that a message may be overdue before the page is told. */
+const TOLERANCE = 1 / 4;
+
+/** Of events that no other WebSocket has. */
+const TYPES = ["latency", "late", "recovered"];
+
+/** What is there in some places, and in others is not: pages, workers, Node and the like. */
+const { CloseEvent, WebSocket, document, location } = globalThis;
+
+/** Whoever renders a page on its server imports this, has no WebSocket, and needs none. */
+const Base = WebSocket ?? class {};
 
 export class KeepaliveWebSocket extends Base {
+  /** Seconds that connecting may take; `null` if it may take as long as it likes. */
+  static connectTimeout = 10;
+
   #nonce;
-  #ended = new AbortController();
-  #verdict = null; // the event
+  #areTrusted; // whether the events of the base are; `undefined` until it is open
+  #mine; // the event of the verdict that is being fired
+  #isLate = false;
   #latency = null;
-  #timeout = Infinity; // in milliseconds, as are the times below
-  #patience = Infinity; // from one message to the verdict
-  #heardAt = 0;
+  #timeout; // in milliseconds, as are the times below
+  #patience; // from one message to the verdict
+  #heardAt = performance.now();
   #grace = 0; // until when it is given, if so
   #timer;
-  #wakeAt = Infinity; // when the timer is due, by the clock that runs on in a laptop that sleeps
-
-  constructor(url, protocols = []) {
-    const bytes = crypto.getRandomValues(new Uint8Array(16));
-    const nonce = Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
-    let asking = url;
-    try {
-      asking = new URL(url, globalThis.document?.baseURI ?? globalThis.location?.href);
-      asking.search += `${asking.search ? "&" : "?"}${PARAMETER}=${nonce}`;
-    } catch {
-      // WebSocket says so itself
+  #wakeAt; // when the timer is due, by the clock that runs on in a laptop that sleeps
+  #look = () => {
+    // A timer that is late means that the page was suspended, or that it is hidden, where each is
+    // late. What has come meanwhile may come in only now.
+    const slept = Date.now() - this.#wakeAt > DELAYED;
+    if (slept && !(this.#grace && document?.hidden)) {
+      this.#grace = performance.now() + this.#timeout;
     }
-    super(asking, protocols);
+    this.#wait();
+  };
+
+  constructor(...args) {
+    const { connectTimeout } = new.target;
+    need(Base.prototype.dispatchEvent, "an EventTarget as WebSocket");
+    need(connectTimeout === null || connectTimeout > 0, "connectTimeout above 0, or null");
+    const nonce = Array.from(crypto.getRandomValues(new Uint8Array(32)), (byte) =>
+      (byte % 16).toString(16),
+    ).join("");
+    const question = `asgi-keepalive=${nonce}`;
+    if (args.length) args[0] = ask(args[0], question);
+    super(...args);
     this.#nonce = nonce;
+    // Not an accessor of the class, as some bases assign it.
+    const [before, ...after] = this.url.split(RegExp(`[?&]${question}`));
+    Object.defineProperty(this, "url", { value: before + after });
+    need(after.length || this.close(), `a whole URL, not ${args[0]}`);
     // The first listener, and a capturing one: it can keep an event from all others.
     for (const type of ["open", "message", "error", "close"]) {
-      this.addEventListener(type, (event) => this.#hear(event), { capture: true });
+      this.addEventListener(type, (event) => this.#hear(event), true);
     }
-    const { signal } = this.#ended;
-    const check = () => this.#check();
-    globalThis.addEventListener?.("online", check, { signal });
-    globalThis.document?.addEventListener("visibilitychange", check, { signal });
-  }
-
-  get url() {
-    return super.url.replace(RegExp(`[?&]${PARAMETER}=${this.#nonce}`), "");
-  }
-
-  get readyState() {
-    return this.#verdict ? 3 : super.readyState;
+    for (const type of TYPES) {
+      this.addEventListener(type, (event) => this[`on${type}`]?.(event));
+    }
+    wakeWith("addEventListener", this.#look);
+    this.#expect(0, connectTimeout);
   }
 
   get latency() {
     return this.#latency;
   }
 
+  get health() {
+    const isOpen = this.readyState === 1;
+    return isOpen ? (this.#isLate ? "late" : "open") : null;
+  }
+
+  send(data) {
+    if (Date.now() > this.#wakeAt) this.#look();
+    return super.send(data);
+  }
+
   #hear(event) {
-    if (this.#verdict) {
-      if (event !== this.#verdict) event.stopImmediatePropagation();
-    } else if (event.type === "close") {
+    const { type, isTrusted, data } = event;
+    if (event === this.#mine || (this.#areTrusted && !isTrusted)) return;
+    if (this.#mine) {
+      event.stopImmediatePropagation();
+    } else if (type === "close" && this.readyState === 3) {
       this.#end();
-    } else if (event.type === "message") {
+    } else if (type === "open" && this.readyState === 1 && this.#areTrusted === undefined) {
+      this.#areTrusted = isTrusted;
+      this.#expect();
+    } else if (type === "message") {
       this.#heardAt = performance.now();
       this.#grace = 0;
-      const { data } = event;
-      if (typeof data === "string" && data.startsWith(this.#nonce)) {
+      if (data?.startsWith?.(this.#nonce)) {
         event.stopImmediatePropagation();
-        this.#learn(JSON.parse(data.slice(this.#nonce.length)));
+        const { interval, timeout, latency } = JSON.parse(data.slice(32));
+        this.#latency = latency;
+        this.#expect(interval, timeout);
+        fire(this, "latency");
+      }
+      if (this.#isLate) {
+        this.#isLate = false;
+        this.#wait();
+        fire(this, "recovered");
       }
     }
   }
 
-  #learn({ interval, timeout, latency }) {
+  /** Expect a message every `interval` seconds, and wait for another `timeout`; or for ever. */
+  #expect(interval, timeout) {
     this.#timeout = (timeout ?? Infinity) * 1000;
     this.#patience = (interval ?? Infinity) * 1000 + this.#timeout;
-    this.#latency = latency;
-    this.#wait();
-    this.dispatchEvent(new Event("latency"));
-  }
-
-  #check() {
-    // A timer that is late means that the page was suspended, or that it is hidden, where each is
-    // late. What has come meanwhile may come in only now.
-    const asleep = Date.now() - this.#wakeAt > LATE;
-    if (asleep && (!this.#grace || globalThis.document?.visibilityState !== "hidden")) {
-      this.#grace = performance.now() + this.#timeout;
-    }
     this.#wait();
   }
 
-  /** Wait until it is time for the verdict. */
-  #wait() {
+  /** Wait until the page is to be told, or the connection to be failed. */
+  #wait(judges) {
     clearTimeout(this.#timer);
-    const now = performance.now();
+    this.#wakeAt = Infinity;
     const deadline = Math.max(this.#heardAt + this.#patience, this.#grace);
     if (deadline === Infinity) return;
-    if (now < deadline) {
-      const overdue = deadline - this.#timeout;
-      const next = Math.max(overdue, Math.min(now + TICK, deadline));
-      const delay = Math.min(next - now, LONGEST);
+    const left = deadline - performance.now();
+    const tells = this.readyState === 1 && !this.#isLate;
+    const due = left - (tells ? (1 - TOLERANCE) * this.#timeout : 0);
+    if (due > 0) {
+      const delay = Math.min(Math.max(left - this.#timeout, Math.min(TICK, due)), LONGEST);
       this.#wakeAt = Date.now() + delay;
-      this.#timer = setTimeout(() => this.#check(), delay);
-    } else {
+      this.#timer = setTimeout(this.#look, delay);
+    } else if (!judges) {
       // Messages that are queued come before this.
-      this.#timer = setTimeout(() => this.#judge(), 0);
+      this.#timer = setTimeout(() => this.#wait(true));
+    } else if (left > 0) {
+      this.#isLate = true;
+      this.#wait();
+      fire(this, "late");
+    } else {
+      this.#fail();
     }
   }
 
-  #judge() {
-    if (performance.now() < this.#heardAt + this.#patience) {
-      this.#wait();
-      return;
-    }
+  #fail() {
+    const reason = `${this.#areTrusted === undefined ? "connect" : "keepalive"} timeout`;
+    const why = { code: 1006, reason, wasClean: false };
     this.#end();
+    this.#mine = this; // no event of the base passes from now on
     super.close();
-    const why = { code: 1006, reason: "keepalive timeout", wasClean: false };
-    this.#verdict = new CloseEvent("close", why);
-    this.dispatchEvent(this.#verdict);
+    Object.defineProperty(this, "readyState", { get: () => 3, set() {} });
+    const events = [
+      new Event("error"),
+      // Node has no CloseEvent before 23.
+      CloseEvent ? new CloseEvent("close", why) : Object.assign(new Event("close"), why),
+    ];
+    for (this.#mine of events) this.dispatchEvent(this.#mine);
   }
 
   #end() {
-    clearTimeout(this.#timer);
-    this.#patience = Infinity;
-    this.#ended.abort();
+    this.#expect();
+    wakeWith("removeEventListener", this.#look);
   }
+}
+
+for (const type of TYPES) KeepaliveWebSocket.prototype[`on${type}`] = null;
+
+/** Throw a sentence where something is missing. */
+function need(has, what) {
+  if (!has) throw Error(`KeepaliveWebSocket needs ${what}`);
+}
+
+/** Return a URL with a question for heartbeats. */
+function ask(url, question) {
+  if (url === "") new Base(url).close(); // or it throws, as in Firefox
+  try {
+    // A worker that was made from a blob has its page's origin.
+    const asking = new URL(url, document?.baseURI ?? location?.href.replace(/^blob:/, ""));
+    asking.protocol = asking.protocol.replace("http", "ws"); // which not all take
+    asking.search += `${asking.search ? "&" : "?"}${question}`;
+    return asking.href;
+  } catch {
+    return url; // WebSocket says so itself
+  }
+}
+
+/** Add or remove a listener for all that may come when a page wakes, before any timer does. */
+function wakeWith(method, listener) {
+  for (const type of ["offline", "online", "pageshow", "resume", "visibilitychange"]) {
+    for (const target of [globalThis, document]) target?.[method]?.(type, listener);
+  }
+}
+
+function fire(target, type) {
+  target.dispatchEvent(new Event(type));
 }

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { afterEach, beforeEach, describe, test } from "node:test";
 
-import { Page } from "./page.mjs";
+import { AssigningWebSocket, FakeWebSocket, Page } from "./page.mjs";
 
 let page = new Page();
 const MODULE = "../../asgi_keepalive/browser/keepalive.js";
@@ -18,25 +18,33 @@ const TIMEOUT = 10;
 beforeEach(() => (page = new Page()));
 afterEach(() => page.close());
 
-/** Return a KeepaliveWebSocket that is open, and the events that its listeners see. */
-function connected(url = "/ws") {
-  const socket = new KeepaliveWebSocket(url);
-  const events = [];
-  for (const type of ["open", "message", "error", "close", "latency"]) {
-    socket.addEventListener(type, (event) => events.push(event));
-  }
+/** Return a KeepaliveWebSocket that is open, and the events that its listeners see then. */
+function connected(url = "/ws", Class = KeepaliveWebSocket) {
+  const { socket, events } = connecting(Class, url);
   socket.open();
   events.length = 0;
   return { socket, events };
 }
 
-function isTimedOut({ socket, events }) {
-  const closes = events.filter(({ type }) => type === "close");
-  if (!closes.length) return false;
-  assert.equal(closes.length, 1);
-  const [{ code, reason, wasClean }] = closes;
-  assert.deepEqual([code, reason, wasClean], [1006, "keepalive timeout", false]);
+function connecting(Class = KeepaliveWebSocket, url = "/ws") {
+  const socket = new Class(url);
+  const events = [];
+  for (const type of ["open", "message", "error", "close", "latency", "late", "recovered"]) {
+    socket.addEventListener(type, (event) => events.push(event));
+  }
+  return { socket, events };
+}
+
+const types = (events) => events.map(({ type }) => type);
+
+function isTimedOut({ socket, events }, expected = "keepalive timeout") {
+  const ends = events.filter(({ type }) => type === "error" || type === "close");
+  if (!ends.length) return false;
+  assert.deepEqual(types(ends), ["error", "close"]);
+  const [, { code, reason, wasClean }] = ends;
+  assert.deepEqual([code, reason, wasClean], [1006, expected, false]);
   assert.equal(socket.readyState, 3);
+  assert.equal(socket.health, null);
   assert.equal(socket.closed.length, 1);
   assert.equal(page.timers.length, 0);
   return true;
@@ -54,6 +62,8 @@ describe("asking", () => {
     ["ws?a=%20b", "wss://example.org/app/ws?a=%20b&", "wss://example.org/app/ws?a=%20b"],
     ["ws://other:8000/", "ws://other:8000/?", "ws://other:8000/"],
     [new URL("wss://other/?q"), "wss://other/?q&", "wss://other/?q"],
+    ["https://other/ws", "wss://other/ws?", "wss://other/ws"],
+    ["http://other/ws", "ws://other/ws?", "ws://other/ws"],
   ]) {
     test(`leaves the rest of ${given}`, () => {
       const { socket } = connected(given);
@@ -66,9 +76,27 @@ describe("asking", () => {
     assert.throws(() => new KeepaliveWebSocket("https://["), TypeError); // the fake's own
   });
 
-  test("passes protocols on", () => {
-    new KeepaliveWebSocket("/ws", ["chat"]);
-    assert.deepEqual(page.sockets[0].protocols, ["chat"]);
+  test("refuses a URL that it cannot change, though WebSocket takes it", () => {
+    page.document.baseURI = "about:blank";
+    assert.throws(() => new KeepaliveWebSocket("/ws"), /^Error: .* needs a whole URL, not \/ws$/);
+    assert.equal(page.sockets[0].closed.length, 1);
+    assert.equal(page.timers.length, 0);
+  });
+
+  test("leaves an empty URL to WebSocket", () => {
+    connected("");
+    assert.deepEqual(page.sockets.map(({ closed }) => closed.length), [1, 0]);
+    FakeWebSocket.refusesEmpty = true;
+    assert.throws(() => new KeepaliveWebSocket(""), SyntaxError);
+  });
+
+  test("leaves the lack of a URL to WebSocket", () => {
+    assert.throws(() => new KeepaliveWebSocket(), /^TypeError: 1 argument required$/);
+  });
+
+  test("passes all else on", () => {
+    new KeepaliveWebSocket("/ws", ["chat"], { headers: {} });
+    assert.deepEqual(page.sockets[0].rest, [["chat"], { headers: {} }]);
   });
 });
 
@@ -87,9 +115,40 @@ describe("a drop-in WebSocket", () => {
     assert.deepEqual(events.map((event, n) => event === fired[n]), fired.map(() => true));
   });
 
-  test("can be imported where there is no WebSocket", async () => {
-    delete globalThis.WebSocket;
-    assert.ok((await import(`${MODULE}?again`)).KeepaliveWebSocket);
+  for (const [here, Class] of [["no WebSocket", undefined], ["one that is no EventTarget", class {}]]) {
+    test(`says so where there is ${here}, and can be imported`, async () => {
+      globalThis.WebSocket = Class;
+      const module = await import(`${MODULE}?${here}`);
+      const connect = () => new module.KeepaliveWebSocket("wss://example.org/");
+      assert.throws(connect, /^Error: KeepaliveWebSocket needs an EventTarget as WebSocket$/);
+    });
+  }
+
+  test("works where there is no CloseEvent", async () => {
+    delete globalThis.CloseEvent;
+    const { KeepaliveWebSocket } = await import(`${MODULE}?withoutCloseEvent`);
+    const connection = connected("/ws", KeepaliveWebSocket);
+    connection.socket.beat();
+    page.pass(INTERVAL + TIMEOUT + 0.001);
+    assert.equal(isTimedOut(connection), true);
+  });
+
+  test("works where its base assigns what others compute", async () => {
+    globalThis.WebSocket = AssigningWebSocket;
+    const { KeepaliveWebSocket } = await import(`${MODULE}?assigning`);
+    const connection = connected("/ws?a=1", KeepaliveWebSocket);
+    assert.equal(connection.socket.url, "wss://example.org/ws?a=1");
+    connection.socket.beat();
+    page.pass(INTERVAL + TIMEOUT + 0.001);
+    connection.socket.end();
+    assert.equal(isTimedOut(connection), true);
+  });
+
+  test("works in a worker that was made from a blob", async () => {
+    delete globalThis.document;
+    globalThis.location = { href: "blob:https://example.org/0b8d" };
+    const { KeepaliveWebSocket } = await import(`${MODULE}?blob`);
+    assert.equal(connected("/ws", KeepaliveWebSocket).socket.url, "wss://example.org/ws");
   });
 
   test("expects nothing of a server that sends no heartbeat", () => {
@@ -107,7 +166,7 @@ describe("vectors", () => {
     test(text, () => {
       const { socket, events } = connected();
       socket.receive(text.replace(nonce, socket.nonce));
-      assert.deepEqual(events.map(({ type }) => type), ["latency"]);
+      assert.deepEqual(types(events), ["latency"]);
       assert.equal(socket.latency, expected.latency);
       const patience = expected.interval + expected.timeout;
       const mortal = expected.interval !== null && expected.timeout !== null;
@@ -122,7 +181,7 @@ describe("vectors", () => {
     test(text, () => {
       const { socket, events } = connected();
       socket.receive(text.replaceAll(nonce, socket.nonce));
-      assert.deepEqual(events.map(({ type }) => type), ["message"]);
+      assert.deepEqual(types(events), ["message"]);
     });
   }
 });
@@ -215,6 +274,206 @@ describe("the verdict", () => {
   });
 });
 
+const WAKING = [
+  ["window", "offline"],
+  ["window", "online"],
+  ["window", "pageshow"],
+  ["document", "resume"],
+  ["document", "visibilitychange"],
+];
+
+describe("before the verdict", () => {
+  const LATE = INTERVAL + TIMEOUT / 4;
+
+  test("a page is told that a message is late, once", () => {
+    const { socket, events } = connected();
+    assert.equal(socket.health, "open");
+    socket.beat();
+    page.pass(LATE - 0.001);
+    assert.equal(socket.health, "open");
+    page.pass(0.002);
+    assert.equal(socket.health, "late");
+    page.pass(INTERVAL + TIMEOUT - LATE + 0.001);
+    assert.deepEqual(types(events), ["latency", "late", "error", "close"]);
+  });
+
+  for (const kind of ["receive", "beat"]) {
+    test(`it is told that all is well again, by a ${kind}`, () => {
+      const { socket, events } = connected();
+      socket.beat();
+      page.pass(LATE + 1);
+      socket[kind]();
+      assert.equal(socket.health, "open");
+      assert.equal(types(events).filter((type) => type === "recovered").length, 1);
+      page.pass(LATE - 0.001);
+      assert.equal(socket.health, "open");
+      page.pass(0.002);
+      assert.equal(socket.health, "late");
+      page.pass(INTERVAL + TIMEOUT - LATE);
+      assert.equal(isTimedOut({ socket, events }), true);
+    });
+  }
+
+  test("messages that are queued are heard", () => {
+    const { socket, events } = connected();
+    socket.beat();
+    page.pass(LATE - 0.5);
+    page.sleep(0.5);
+    page.wake();
+    socket.receive("queued");
+    page.pass(LATE - 0.001);
+    assert.deepEqual(types(events), ["latency", "message"]);
+  });
+
+  test("nobody is told while the page closes", () => {
+    const { socket, events } = connected();
+    socket.beat();
+    socket.close();
+    socket.closed.length = 0;
+    assert.equal(socket.health, null);
+    page.pass(INTERVAL + TIMEOUT - 0.001);
+    assert.deepEqual(types(events), ["latency"]);
+    page.pass(0.002);
+    assert.equal(isTimedOut({ socket, events }), true);
+  });
+
+  test("handlers are called", () => {
+    const { socket } = connected();
+    const called = [];
+    for (const type of ["latency", "late", "recovered"]) {
+      assert.equal(socket[`on${type}`], null);
+      socket[`on${type}`] = function (event) {
+        called.push([type, event.type, this === socket, event.target === socket]);
+      };
+    }
+    socket.beat();
+    page.pass(LATE + 0.001);
+    socket.receive("more");
+    socket.onlatency = null;
+    socket.beat();
+    const all = ["latency", "late", "recovered"];
+    assert.deepEqual(called, all.map((type) => [type, type, true, true]));
+  });
+
+  test("a page that sends looks at once", () => {
+    const connection = connected();
+    connection.socket.beat();
+    page.sleep(INTERVAL + TIMEOUT - 0.5); // and no timer has come
+    connection.socket.send("hello");
+    assert.deepEqual(connection.socket.sent, ["hello"]);
+    page.pass(TIMEOUT - 0.001);
+    assert.equal(isTimedOut(connection), false);
+    page.pass(0.002);
+    assert.equal(isTimedOut(connection), true);
+  });
+});
+
+describe("connecting", () => {
+  class Patient extends KeepaliveWebSocket {
+    static connectTimeout = null;
+  }
+  class Hasty extends KeepaliveWebSocket {
+    static connectTimeout = 0.5;
+  }
+
+  for (const [Class, seconds] of [[KeepaliveWebSocket, 10], [Hasty, 0.5]]) {
+    test(`is given up after ${seconds} s`, () => {
+      const { socket, events } = connecting(Class);
+      page.pass(seconds - 0.001);
+      assert.deepEqual([socket.readyState, socket.health, events.length], [0, null, 0]);
+      page.pass(0.002);
+      assert.equal(isTimedOut({ socket, events }, "connect timeout"), true);
+      socket.end(1006, "", false);
+      assert.deepEqual(types(events), ["error", "close"]);
+    });
+  }
+
+  test("takes as long as it likes", () => {
+    const { events } = connecting(Patient);
+    page.pass(3600);
+    assert.deepEqual([events, page.timers], [[], []]);
+  });
+
+  test("may take part of the time, and being open all of it", () => {
+    const { socket, events } = connecting();
+    page.pass(9.999);
+    socket.open();
+    page.pass(3600);
+    assert.deepEqual(types(events), ["open"]);
+  });
+
+  test("may fail before", () => {
+    const { socket, events } = connecting();
+    socket.end(1006, "", false);
+    assert.equal(page.timers.length, 0);
+    page.pass(3600);
+    assert.deepEqual(types(events), ["close"]);
+  });
+
+  test("is given another chance by a page that slept", () => {
+    const { socket, events } = connecting();
+    page.sleep(3600);
+    page.wake();
+    page.pass(9.999);
+    assert.deepEqual(types(events), []);
+    page.pass(0.002);
+    assert.equal(isTimedOut({ socket, events }, "connect timeout"), true);
+  });
+
+  for (const wrong of [0, -1, NaN, "soon", undefined]) {
+    test(`does not take ${wrong} for seconds`, () => {
+      class Wrong extends KeepaliveWebSocket {
+        static connectTimeout = wrong;
+      }
+      assert.throws(() => new Wrong("/ws"), /^Error: .* connectTimeout above 0, or null$/);
+      assert.deepEqual(page.sockets, []);
+    });
+  }
+});
+
+describe("events of the page's own", () => {
+  for (const trusts of [true, false]) {
+    const where = trusts ? "a browser" : "Node";
+
+    test(`do not disarm it, in ${where}`, () => {
+      FakeWebSocket.trusts = trusts;
+      const connection = connecting();
+      const { socket, events } = connection;
+      for (const type of ["open", "close", "error"]) socket.dispatchEvent(new Event(type));
+      page.pass(9.999);
+      socket.open();
+      socket.beat();
+      for (const type of ["open", "close", "error"]) socket.dispatchEvent(new Event(type));
+      assert.deepEqual(types(events), [
+        ...["open", "close", "error", "open", "latency", "open", "close", "error"],
+      ]);
+      events.length = 0;
+      page.pass(INTERVAL + TIMEOUT + 0.001);
+      assert.equal(isTimedOut(connection), true);
+    });
+  }
+
+  test("are no life, and are seen, in a browser", () => {
+    FakeWebSocket.trusts = true;
+    const connection = connected();
+    connection.socket.beat();
+    const message = () => new MessageEvent("message", { data: "mine" });
+    page.pass(INTERVAL + TIMEOUT - 1);
+    connection.socket.dispatchEvent(message());
+    page.pass(1.001);
+    assert.equal(isTimedOut(connection), true);
+    connection.socket.receive("late");
+    connection.socket.dispatchEvent(message());
+    assert.deepEqual(types(connection.events), ["latency", "late", "message", "error", "close", "message"]);
+  });
+
+  test("may have no data", () => {
+    const { socket, events } = connected();
+    socket.dispatchEvent(new Event("message"));
+    assert.deepEqual(types(events), ["message"]);
+  });
+});
+
 describe("a page that sleeps", () => {
   test("gives one timeout's grace after waking", () => {
     const connection = connected();
@@ -269,13 +528,13 @@ describe("a page that sleeps", () => {
     assert.equal(isTimedOut(connection), true);
   });
 
-  for (const [target, type] of [["window", "online"], ["document", "visibilitychange"]]) {
+  for (const [target, type] of WAKING) {
     test(`looks at once on ${type}`, () => {
       const connection = connected();
       connection.socket.beat();
-      page.document.visibilityState = "hidden";
+      page.document.hidden = true;
       page.sleep(INTERVAL + TIMEOUT + 30); // and its timer is to come only in a while
-      page.document.visibilityState = "visible";
+      page.document.hidden = false;
       page[target].dispatchEvent(new Event(type));
       page.pass(TIMEOUT - 0.001);
       assert.equal(isTimedOut(connection), false);

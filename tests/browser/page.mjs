@@ -1,24 +1,26 @@
 /** A page without a browser: its clock, its timers, its events, and WebSockets that a test drives. */
 
+const document = new EventTarget();
+
 export class Page {
   /** What the module finds in a page; `globalThis` until `close`. */
   constructor() {
     this.now = 0;
     this.stoodStill = 0; // how long `performance.now` has
     this.timers = [];
-    FakeWebSocket.made = [];
+    Object.assign(FakeWebSocket, { made: [], refusesEmpty: false, trusts: false });
     this.window = new EventTarget();
-    this.document = Object.assign(new EventTarget(), {
-      visibilityState: "visible",
-      baseURI: "https://example.org/app/",
-    });
+    this.document = document; // which a module may keep
+    Object.assign(document, { hidden: false, baseURI: "https://example.org/app/" });
     const replaced = {
       document: this.document,
+      location: undefined,
       performance: { now: () => this.now - this.stoodStill },
       Date: { now: () => this.now },
       setTimeout: (run, delay) => this.#set(run, delay),
       clearTimeout: (timer) => (this.timers = this.timers.filter((one) => one !== timer)),
       addEventListener: this.window.addEventListener.bind(this.window),
+      removeEventListener: this.window.removeEventListener.bind(this.window),
       WebSocket: FakeWebSocket,
       CloseEvent,
     };
@@ -79,7 +81,7 @@ export class Page {
 
   /** Let minutes pass in a hidden tab, with timers once a minute. */
   hide(minutes, each = () => {}) {
-    this.document.visibilityState = "hidden";
+    this.document.hidden = true;
     for (let n = 0; n < minutes; n++) {
       for (let second = 0; second < 60; second++) {
         this.sleep(1);
@@ -102,15 +104,64 @@ class CloseEvent extends Event {
   }
 }
 
-class FakeWebSocket extends EventTarget {
-  static made = [];
-  state = 0;
-  closed = [];
+/** As those of a browser are, which no page can make. */
+const trusted = (event) => Object.defineProperty(event, "isTrusted", { value: true });
 
-  constructor(url, protocols) {
+/** A WebSocket with which happens what a test lets happen. */
+class DrivenWebSocket extends EventTarget {
+  closed = [];
+  sent = [];
+
+  close(...why) {
+    this.closed.push(why);
+    this.state = 2;
+  }
+
+  send(data) {
+    this.sent.push(data);
+  }
+
+  open() {
+    this.state = 1;
+    this.#fire(new Event("open"));
+  }
+
+  receive(data = "hello") {
+    this.#fire(new MessageEvent("message", { data, origin: "wss://example.org" }));
+  }
+
+  beat(heartbeat = {}) {
+    const all = { interval: 20, timeout: 10, latency: null, ...heartbeat };
+    this.receive(this.nonce + JSON.stringify(all));
+  }
+
+  end(code, reason, wasClean) {
+    this.state = 3;
+    this.#fire(new CloseEvent("close", { code, reason, wasClean }));
+  }
+
+  get nonce() {
+    return /asgi-keepalive=(.*)$/.exec(this.asked)[1];
+  }
+
+  #fire(event) {
+    this.dispatchEvent(FakeWebSocket.trusts ? trusted(event) : event);
+  }
+}
+
+/** As in browsers, with attributes of the class. */
+export class FakeWebSocket extends DrivenWebSocket {
+  static made = [];
+  static refusesEmpty = false;
+  static trusts = false;
+  state = 0;
+
+  constructor(url, ...rest) {
     super();
+    if (!arguments.length) throw new TypeError("1 argument required");
+    if (url === "" && FakeWebSocket.refusesEmpty) throw new SyntaxError("no URL");
     this.asked = String(new URL(url, "wss://example.org/")).replace(/^http/, "ws");
-    this.protocols = protocols;
+    this.rest = rest;
     FakeWebSocket.made.push(this);
   }
 
@@ -121,34 +172,18 @@ class FakeWebSocket extends EventTarget {
   get readyState() {
     return this.state;
   }
+}
 
-  get nonce() {
-    return /asgi-keepalive=(.*)$/.exec(this.asked)[1];
+/** As some for tests are, which assign their attributes. */
+export class AssigningWebSocket extends DrivenWebSocket {
+  constructor(url) {
+    super();
+    this.url = url;
+    this.asked = url;
+    this.state = 0;
   }
 
-  close(...why) {
-    this.closed.push(why);
-    this.state = 2;
-  }
-
-  // What a test lets happen.
-
-  open() {
-    this.state = 1;
-    this.dispatchEvent(new Event("open"));
-  }
-
-  receive(data) {
-    this.dispatchEvent(new MessageEvent("message", { data, origin: "wss://example.org" }));
-  }
-
-  beat(heartbeat = {}) {
-    const all = { interval: 20, timeout: 10, latency: null, ...heartbeat };
-    this.receive(this.nonce + JSON.stringify(all));
-  }
-
-  end(code, reason, wasClean) {
-    this.state = 3;
-    this.dispatchEvent(new CloseEvent("close", { code, reason, wasClean }));
+  set state(state) {
+    this.readyState = state;
   }
 }

@@ -21,9 +21,29 @@ const socket = new KeepaliveWebSocket("/ws", ["chat"]);
 const plain: WebSocket = socket;
 const latency: number | null = socket.latency;
 socket.onclose = ({ code, reason, wasClean }) => [code, reason, wasClean];
+const health: "open" | "late" | null = socket.health;
+KeepaliveWebSocket.connectTimeout = null;
+KeepaliveWebSocket.connectTimeout = 5;
+socket.onlate = (event) => event.target.health;
+socket.addEventListener("latency", (event) => event.target.latency?.toFixed(3));
+socket.addEventListener("message", (event) => event.data);
+socket.addEventListener("recovered", function () {
+  this.send(this.health ?? "");
+});
+function once<K extends keyof WebSocketEventMap>(type: K, listener: (event: WebSocketEventMap[K]) => void) {
+  socket.addEventListener(type, listener, { once: true });
+  plain.addEventListener(type, listener);
+}
+once("close", ({ code }) => code);
 // @ts-expect-error
 socket.latency = 1;
-export { Class, plain, latency };
+// @ts-expect-error
+socket.health = "open";
+// @ts-expect-error
+KeepaliveWebSocket.connectTimeout = "5";
+// @ts-expect-error
+socket.onlate = 1;
+export { Class, plain, latency, health };
 """
 
 
