@@ -152,7 +152,7 @@ PAGE = """<!doctype html>
   const [health, table, log, form] = parts.map((part) => document.querySelector(part));
   const name = new URLSearchParams(location.search).get("name") || prompt("Your name") || "guest";
   const url = new URL("ws?" + new URLSearchParams({ name }), location.href.replace("http", "ws"));
-  let socket;
+  let socket, failures = 0;
 
   const show = (line) => log.appendChild(document.createElement("p")).textContent = line;
   const ms = (latency) => (latency === null ? "…" : `${(latency * 1000).toFixed(1)} ms`);
@@ -163,9 +163,14 @@ PAGE = """<!doctype html>
   };
 
   function connect() {
+    let openedAt = Infinity;
     socket = new KeepaliveWebSocket(url);
-    socket.onopen = () => tell(true, "connected");
-    socket.addEventListener("latency", () => tell(true, `latency ${ms(socket.latency)}`));
+    socket.onopen = () => {
+      openedAt = performance.now();
+      tell(true, "connected");
+    };
+    socket.onlatency = () => tell(true, `latency ${ms(socket.latency)}`);
+    socket.onlate = () => tell(true, "no sign of the server…");
     socket.onmessage = ({ data }) => {
       const { line, roster } = JSON.parse(data);
       if (line) show(line);
@@ -178,7 +183,9 @@ PAGE = """<!doctype html>
     };
     socket.onclose = ({ code, reason }) => {
       tell(false, `disconnected (${code} ${reason}), connecting again…`);
-      setTimeout(connect, 1000);
+      // Full jitter and back-off: not all at once, and ever more seldom, until one holds again.
+      if (performance.now() - openedAt > 30_000) failures = 0;
+      setTimeout(connect, Math.random() * Math.min(30_000, 1000 * 2 ** failures++));
     };
   }
   connect();
