@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 from hypercorn.asyncio.worker_context import AsyncioSingleTask
 
+from asgi_keepalive.servers.hypercorn import life
+
 from ..conftest import Reports
 from ..support.applications import accept, echo, stream
 from ..support.client import CLOSE, TEXT, close_code, frame
@@ -120,7 +122,9 @@ class TestGivenUp:
             client.until(lambda: frozen.reset is not None)
             assert lives(client, other)
 
-    def test_tcp(self, serve: Serve2) -> None:
+    def test_tcp(self, serve: Serve2, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Hypercorn has forgotten the stream before, and times how long TCP is idle."""
+
         async def ending(scope: Any, receive: Any, send: Any) -> None:
             await accept(receive, send)
             try:
@@ -130,11 +134,12 @@ class TestGivenUp:
                 pass
 
         served = serve(ending, **SLOW)
+        monkeypatch.setattr(life, "TIME_TO_ANSWER", CLOSE_TIMEOUT + 0.2)
         with served.connect(receive_buffer=4096, window=2**30) as client:
             client.connection.increment_flow_control_window(2**30)
             client.flush()
             client.open()
-            served.freed(client, 0.2 + 2 * CLOSE_TIMEOUT)  # its acknowledgements count, too
+            served.freed(client, 0.4 + 2 * CLOSE_TIMEOUT)  # its acknowledgements count, too
 
 
 @once

@@ -235,6 +235,14 @@ class TestPeer:
         assert reports.get()["code"] == 1006
         served.freed(client)
 
+    @once
+    def test_with_tcp_after_its_last_stream(self, serve: Serve2) -> None:
+        served = serve(echo)
+        with served.connect() as client:
+            client.open().cancel()
+            wait_until(served.nothing_left)
+        served.freed(client)
+
 
 @once
 class TestMessages:

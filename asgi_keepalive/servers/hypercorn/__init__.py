@@ -54,7 +54,7 @@ TOUCHED_BY_HTTP_2: Touched = {
         "stream_send",
         "streams",
     ),
-    TCPServer: (*TCP, "_idle_timeout"),
+    TCPServer: (*TCP, "_idle_timeout", "idle_task"),
     StreamReader: (),
     StreamWriter: ("_transport",),
     StreamBuffer: ("buffer", "close", "set_complete"),

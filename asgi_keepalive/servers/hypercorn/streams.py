@@ -205,6 +205,8 @@ class HTTP2Connection:
             self.life.received += len(event.data)
             self.turn_ends = time.monotonic() + TURN
         await self._handle(event)
+        if isinstance(event, Closed):  # or hypercorn would wait for its `keep_alive_timeout`
+            await self._tcp.idle_task.stop()
 
     def _acknowledge_received_data(self, size: int, stream_id: int) -> None:
         window = self._window_of(stream_id)
