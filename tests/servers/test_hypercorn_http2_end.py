@@ -152,7 +152,7 @@ class TestSlowLink:
                 await echo(scope, receive, send)
                 return
             await send({"type": "http.response.start", "status": 200, "headers": []})
-            for _ in range(128):
+            for _ in range(40):
                 part = {"type": "http.response.body", "body": bytes(65_536), "more_body": True}
                 await send(part)
             await send({"type": "http.response.body"})
