@@ -8,9 +8,9 @@ import re
 import pytest
 from selenium.webdriver import Chrome, Keys
 
-from ..support.server import wait_until
-from .dashboard_app import HOSTILE, OTHERS
-from .dashboard_page import CHANGED, COLUMNS, Page
+from ...support.server import wait_until
+from .app import HOSTILE, OTHERS
+from .page import CHANGED, COLUMNS, Page
 
 HIDDEN = {1400: set(), 900: {"Open for", "Average"}}
 HIDDEN[480] = {*HIDDEN[900], "Client", "Last Pong"}

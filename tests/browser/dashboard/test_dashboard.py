@@ -12,16 +12,16 @@ from typing import Any
 import pytest
 from selenium.webdriver import Chrome, Keys
 
-from ..support.client import PING, PONG, Client
-from ..support.process import Process, started, uvicorn
-from ..support.server import wait_until
-from .dashboard_app import HOSTILE, OTHERS
-from .dashboard_page import CHANGED, COLUMNS, Page
+from ...support.client import PING, PONG, Client
+from ...support.process import Process, started, uvicorn
+from ...support.server import wait_until
+from .app import HOSTILE, OTHERS
+from .page import CHANGED, COLUMNS, Page
 
 
 @pytest.fixture
 def server() -> Iterator[Process]:
-    with started(*uvicorn(app="tests.browser.dashboard_app:app")) as process:
+    with started(*uvicorn(app="tests.browser.dashboard.app:app")) as process:
         yield process
 
 

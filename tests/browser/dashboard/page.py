@@ -6,7 +6,7 @@ from typing import Any
 
 from selenium.webdriver import ActionChains, Chrome
 
-from ..support.server import wait_until
+from ...support.server import wait_until
 
 COLUMNS = ["State", "Client", "Path", "Open for", "Latency", "Recent", "Average", "Last Pong"]
 

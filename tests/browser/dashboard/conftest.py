@@ -5,9 +5,9 @@ from collections.abc import Iterator
 import pytest
 from selenium.webdriver import Chrome
 
-from ..support.process import Process, started, uvicorn
-from .dashboard_page import Page
-from .test_chromium import chromium
+from ...support.process import Process, started, uvicorn
+from ..test_chromium import chromium
+from .page import Page
 
 
 @pytest.fixture(scope="module")
@@ -18,7 +18,7 @@ def browser() -> Iterator[Chrome]:
 
 @pytest.fixture(scope="module")
 def shared() -> Iterator[Process]:
-    with started(*uvicorn(app="tests.browser.dashboard_app:app")) as process:
+    with started(*uvicorn(app="tests.browser.dashboard.app:app")) as process:
         yield process
 
 
