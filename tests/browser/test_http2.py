@@ -1,4 +1,7 @@
-"""A page and its WebSockets from the same hypercorn, which a browser opens over HTTP/2."""
+"""A page and its WebSockets from the same hypercorn, which a browser opens over HTTP/2.
+
+WebKit is not among them: it opens each WebSocket over HTTP/1.1.
+"""
 
 from __future__ import annotations
 
@@ -9,13 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from selenium.webdriver import Chrome
 
 from ..conftest import LOOPS
-from ..support.marionette import Firefox, firefox
 from ..support.process import Process, started
 from .app import INTERVAL, TIMEOUT
-from .test_chromium import chromium
+from .engines import ENGINES, Browser
 
 OPEN = """
     const [name, url, done] = arguments;
@@ -49,15 +50,10 @@ FETCHED = """
 
 
 @pytest.fixture(scope="module", params=["chromium", "firefox"])
-def browser(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Chrome | Firefox]:
-    if request.param == "chromium":
-        with chromium("--ignore-certificate-errors") as chrome:
-            yield chrome
-    else:
-        with firefox(tmp_path_factory.mktemp("firefox")) as fox:
-            yield fox
+def browser(request: pytest.FixtureRequest) -> Iterator[Browser]:
+    flags = ["--ignore-certificate-errors"] if request.param == "chromium" else []
+    with ENGINES[request.param](*flags) as browser:
+        yield browser
 
 
 @pytest.fixture(params=LOOPS)
@@ -70,7 +66,7 @@ def server(request: pytest.FixtureRequest, certificate: tuple[Any, Path]) -> Ite
         assert "Traceback" not in process.output
 
 
-def test_page_and_its_sockets(browser: Chrome | Firefox, server: Process) -> None:
+def test_page_and_its_sockets(browser: Browser, server: Process) -> None:
     def run(script: str, *arguments: Any) -> Any:
         return browser.execute_async_script(script, *arguments)
 

@@ -6,7 +6,7 @@ import pytest
 from selenium.webdriver import Chrome
 
 from ...support.process import Process, started, uvicorn
-from ..test_chromium import chromium
+from ..engines import chromium
 from .page import Page
 
 

@@ -1,0 +1,141 @@
+"""The page's half in real browsers, while its server is well."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from ..support.process import Process, started, uvicorn
+from ..support.server import wait_until
+from .app import INTERVAL, TIMEOUT
+from .engines import Browser
+from .page import Page
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Process]:
+    """A server that stays well, for all tests here."""
+    with started(*uvicorn(app="tests.browser.app:app")) as process:
+        yield process
+
+
+class TestHeard:
+    def test_heartbeats(self, page: Page) -> None:
+        page.connect(url="/ws?a=1")
+        page.beat()
+        assert 0 < page.look("mine", "socket.latency") < 1
+        page.run("mine.socket.send('hello')")
+        wait_until(lambda: page.look("mine", "heard.length") == 2)
+        assert page.look("mine", "heard") == ["a=1", "hello"]
+        assert page.look("mine", "socket.url") == f"ws://127.0.0.1:{page.port}/ws?a=1"
+
+    def test_none_by_a_plain_one(self, page: Page) -> None:
+        page.connect(cls="WebSocket")
+        time.sleep(3 * INTERVAL)
+        assert page.look("mine", "heard") == [""]
+
+    def test_an_idle_connection_lives(self, page: Page) -> None:
+        page.connect()
+        time.sleep(2 * (INTERVAL + TIMEOUT))
+        assert page.look("mine", "closes") == []
+        assert page.look("mine", "socket.readyState") == 1
+
+
+class TestDropIn:
+    def test_what_every_websocket_has(self, page: Page) -> None:
+        page.connect()
+        assert page.look("mine", "socket instanceof WebSocket")
+        missing, unequal = page.run(
+            """
+            const names = Object.keys(WebSocket.prototype);
+            return [
+              names.filter((name) => !(name in mine.socket)),
+              ["CONNECTING", "OPEN", "CLOSING", "CLOSED"].filter(
+                (name) => KeepaliveWebSocket[name] !== WebSocket[name]
+                  || mine.socket[name] !== WebSocket[name]),
+            ];
+            """
+        )
+        assert (missing, unequal) == ([], [])
+
+    def test_handlers(self, page: Page) -> None:
+        page.connect()
+        page.beat()
+        page.run(
+            """
+            window.handled = [];
+            for (const type of ["message", "close"]) {
+              mine.socket[`on${type}`] = (event) => {
+                handled.push(type, event.data ?? event.code, event.isTrusted);
+              };
+            }
+            mine.socket.send("hello");
+            """
+        )
+        time.sleep(2 * INTERVAL)  # and of heartbeats they see nothing
+        page.run("mine.socket.send('close')")
+        wait_until(lambda: page.look("mine", "closes"))
+        assert page.run("return handled") == ["message", "hello", True, "close", 4001, True]
+
+    def test_subprotocol(self, page: Page) -> None:
+        page.connect(protocols=["chat", "other"])
+        assert page.look("mine", "socket.protocol") == "chat"
+
+    @pytest.mark.parametrize("kind", ["arraybuffer", "blob"])
+    def test_binary(self, page: Page, kind: str) -> None:
+        page.connect()
+        page.run("mine.socket.binaryType = arguments[0]", kind)
+        page.run("mine.socket.send(new Uint8Array([1, 2, 3]))")
+        wait_until(lambda: page.look("mine", "heard.length") == 2)
+        size, name = page.run(
+            """
+            const [, data] = mine.heard;
+            return [data.size ?? data.byteLength, data.constructor.name];
+            """
+        )
+        assert (size, name.lower()) == (3, kind)
+
+    def test_close_of_the_server(self, page: Page) -> None:
+        page.connect()
+        page.run("mine.socket.send('close')")
+        wait_until(lambda: page.look("mine", "closes"))
+        assert page.look("mine", "closes") == [{"code": 4001, "reason": "bye", "wasClean": True}]
+
+    def test_close_of_the_page(self, page: Page) -> None:
+        page.connect()
+        page.run("mine.socket.close(4002, 'enough')")
+        wait_until(lambda: page.look("mine", "closes"))
+        assert page.look("mine", "closes")[0]["code"] in (1005, 4002)
+        assert page.look("mine", "closes")[0]["wasClean"] is True
+
+    @pytest.mark.parametrize("url", ["http://[", "ws://127.0.0.1:1/#fragment", "ftp://host/"])
+    def test_refused_urls(self, page: Page, url: str) -> None:
+        mine, theirs = page.run(
+            """
+            const [url] = arguments;
+            return [KeepaliveWebSocket, WebSocket].map((Class) => {
+              try {
+                new Class(url).close();
+                return "none";
+              } catch (error) {
+                return error.name;
+              }
+            });
+            """,
+            url,
+        )
+        assert mine == theirs
+
+    def test_server_without_the_middleware(self, browser: Browser) -> None:
+        with started(*uvicorn(app="tests.browser.app:plain")) as process:
+            page = Page(browser, process.port)
+            page.connect(url="/ws?a=1")
+            [greeting] = page.look("mine", "heard")
+            assert greeting.startswith("a=1&asgi-keepalive=")
+            time.sleep(INTERVAL + TIMEOUT + 0.5)
+            assert page.look("mine", "closes") == []
+            assert page.look("mine", "socket.latency") is None
+            page.run("mine.socket.send('hello')")
+            wait_until(lambda: page.look("mine", "heard.length") == 2)
