@@ -39,7 +39,8 @@ LOOK = """
 import asgi_keepalive
 from importlib.resources import files
 
-for name in "py.typed", "browser/keepalive.js", "browser/keepalive.d.ts", "dashboard/index.html":
+pages = ["browser/keepalive.js", "browser/keepalive.d.ts", "browser/package.json"]
+for name in ["py.typed", *pages, "dashboard/index.html"]:
     assert (files(asgi_keepalive) / name).is_file(), name
 print("asgi-keepalive", asgi_keepalive.__version__, "from", asgi_keepalive.__file__)
 """

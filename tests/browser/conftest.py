@@ -6,6 +6,7 @@ import pytest
 
 from ..support.process import Process, started, uvicorn
 from .engines import ENGINES, Browser
+from .npm import Npm
 from .page import Page
 
 
@@ -25,3 +26,8 @@ def server() -> Iterator[Process]:
 @pytest.fixture
 def page(browser: Browser, server: Process) -> Page:
     return Page(browser, server.port)
+
+
+@pytest.fixture(scope="session")
+def npm(tmp_path_factory: pytest.TempPathFactory) -> Npm:
+    return Npm(tmp_path_factory.mktemp("npm"))

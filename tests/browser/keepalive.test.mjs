@@ -1,4 +1,8 @@
-/** `node --test tests/browser/keepalive.test.mjs`: the page's half, without a browser. */
+/**
+ * `node --test tests/browser/keepalive.test.mjs`: the page's half, without a browser.
+ *
+ * The environment may name another MODULE, by its path.
+ */
 
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
@@ -7,7 +11,7 @@ import { afterEach, beforeEach, describe, test } from "node:test";
 import { AssigningWebSocket, FakeWebSocket, Page } from "./page.mjs";
 
 let page = new Page();
-const MODULE = "../../asgi_keepalive/browser/keepalive.js";
+const MODULE = process.env.MODULE ?? "../../asgi_keepalive/browser/keepalive.js";
 const { KeepaliveWebSocket } = await import(MODULE); // it extends the page's WebSocket
 page.close();
 
