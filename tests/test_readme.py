@@ -24,7 +24,8 @@ from .support.fake_loop import FakeServer, Puppet, in_no_time
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
 DOCS = ROOT / "docs"
-PAGES = [*sorted(ROOT.glob("*.md")), *sorted(DOCS.glob("*.md"))]
+FOR_NPM = ROOT / "asgi_keepalive" / "browser" / "README.md"
+PAGES = [*sorted(ROOT.glob("*.md")), FOR_NPM, *sorted(DOCS.glob("*.md"))]
 DOCUMENTATION = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["urls"][
     "Documentation"
 ]
@@ -114,9 +115,10 @@ def test_links_lead_somewhere(page: Path) -> None:
         assert not anchor or anchor in anchors(target), f"{link}#{anchor}"
 
 
-def test_readme_has_only_absolute_links() -> None:
+@pytest.mark.parametrize("page", [README, FOR_NPM])
+def test_readme_has_only_absolute_links(page: Path) -> None:
     """The package index does not know the files of the repository."""
-    links = re.findall(r"\]\(([^)]*)\)", README.read_text())
+    links = re.findall(r"\]\(([^)]*)\)", page.read_text())
     assert links
     assert all(link.startswith("https://") for link in links)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -26,12 +27,16 @@ TOOLS = {
     **{"esbuild": "*", "terser": "^5", "typescript": "^5", "vite": "^8"},
     **{"webpack": "^5", "webpack-cli": "*", NODE: "^22"},
 }
-LIBRARIES = {
-    **{"@microsoft/signalr": "^10", "@rails/actioncable": "^8", "@stomp/stompjs": "^7"},
-    **{"centrifuge": "^5", "graphql": "^16", "graphql-ws": "^6", "partysocket": "^1"},
-    **{"phoenix": "^1", "reconnecting-websocket": "^4", "rxjs": "^7", "socket.io-client": "^4"},
-    **{"y-websocket": "^3", "yjs": "^13"},
-}
+TABLE = re.findall(
+    r"^\| \[(.*?)\]\(.*?\) \| ([\d.]+) \|",
+    (ROOT / "docs" / "browser-libraries.md").read_text(),
+    re.MULTILINE,
+)
+"""The libraries that take a class of WebSockets, and the versions with which they are tested."""
+
+LIBRARIES = {name: f"~{version}" for name, version in TABLE}
+NEEDED = {"graphql": "^16", "yjs": "^13"}
+"""What two of the libraries need beside them."""
 
 INSTALL = ["install", "--silent", "--no-audit", "--no-fund", "--ignore-scripts", "--prefer-offline"]
 BUILT = ["__pycache__", "node_modules", "LICENSE", "keepalive.min.js*", "*.tgz"]
@@ -66,7 +71,7 @@ class Npm:
         self.modules = folder / "node_modules"
         self.minified = self.modules / "asgi-keepalive" / "keepalive.min.js"
         self.archive = pack(folder / "source")
-        dependencies = {**TOOLS, **LIBRARIES, "asgi-keepalive": f"file:{self.archive}"}
+        dependencies = {**TOOLS, **LIBRARIES, **NEEDED, "asgi-keepalive": f"file:{self.archive}"}
         (folder / "package.json").write_text(json.dumps({"dependencies": dependencies}))
         run(program("npm"), *INSTALL, cwd=folder)
 

@@ -186,6 +186,11 @@ class TestProgram:
         assert "asgi-keepalive=" in script.read_text()
         hears(script)
 
+    def test_unused(self, npm: Npm) -> None:
+        project = npm.project("unused", main_js=f"{IMPORT}console.log(1)")
+        code = npm.tool("esbuild", "main.js", "--bundle", "--minify", cwd=project)
+        assert code == "(()=>{console.log(1);})();\n"
+
     def test_compiled(self, npm: Npm, hears: Hears) -> None:
         typed = f"{IMPORT}declare const process: {{ argv: string[] }};{MAIN}"
         settings = json.dumps({"compilerOptions": {**STRICT, "module": "nodenext"}})
