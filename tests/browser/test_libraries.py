@@ -15,7 +15,7 @@ import pytest
 
 from ..support.process import Process, started, uvicorn
 from .npm import LIBRARIES, ROOT, Npm
-from .test_chromium import chromium
+from .engines import chromium
 
 pytestmark = pytest.mark.timeout(300)
 
