@@ -16,7 +16,7 @@ import asgi_keepalive.browser
 from asgi_keepalive import KeepaliveMiddleware, get_keepalive
 
 INTERVAL = 0.5
-TIMEOUT = 1.0
+TIMEOUT = float(os.environ.get("PING_TIMEOUT", 1))
 
 
 async def page(request: Any) -> HTMLResponse:

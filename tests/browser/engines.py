@@ -52,6 +52,13 @@ def chromium(*flags: str) -> Iterator[Chrome]:
         chrome.quit()
 
 
+IN_THE_PAGE = """
+    // Without this an assignment to a global of the page would make one of Marionette's own.
+    const [script, ...rest] = arguments;
+    return new window.Function(script)(...rest);
+"""
+
+
 class Firefox:
     """Firefox, driven by its own protocol, as not every system has geckodriver."""
 
@@ -61,13 +68,11 @@ class Firefox:
     def get(self, url: str) -> None:
         self._marionette.navigate(url)
 
-    # Without a sandbox, so that one script finds what another has left.
-
     def execute_script(self, script: str, *args: Any) -> Any:
-        return self._marionette.execute_script(script, args, sandbox=None)
+        return self._marionette.execute_script(IN_THE_PAGE, (script, *args), sandbox=None)
 
     def execute_async_script(self, script: str, *args: Any) -> Any:
-        return self._marionette.execute_async_script(script, args, sandbox=None)
+        return self._marionette.execute_async_script(IN_THE_PAGE, (script, *args), sandbox=None)
 
 
 @contextmanager

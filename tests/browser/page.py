@@ -17,8 +17,11 @@ SETUP = """
     const [done] = arguments;
     window.connect = (name, url, protocols, Class) => {
       const socket = new Class(url, protocols);
-      const seen = { opened: 0, heard: [], closes: [] };
+      const seen = { opened: 0, heard: [], closes: [], events: [] };
       window[name] = Object.assign(seen, { socket });
+      for (const type of ["open", "late", "recovered", "error", "close"]) {
+        socket.addEventListener(type, () => seen.events.push([type, socket.readyState]));
+      }
       socket.addEventListener("open", () => { seen.opened++; });
       socket.addEventListener("message", ({ data }) => seen.heard.push(data));
       socket.addEventListener("close", ({ code, reason, wasClean }) => {

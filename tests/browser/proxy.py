@@ -8,7 +8,7 @@ from contextlib import suppress
 
 
 class Proxy:
-    """Passes TCP on, until it swallows everything."""
+    """Passes TCP on, but for the time in which it swallows everything."""
 
     def __init__(self, port: int) -> None:
         self._target = port
@@ -16,6 +16,7 @@ class Proxy:
         self.port: int = self._listening.getsockname()[1]
         self._passing = True
         self._sockets: list[socket.socket] = []
+        self._forgotten: set[socket.socket] = set()
         threading.Thread(target=self._accept, daemon=True).start()
 
     def __enter__(self) -> Proxy:
@@ -30,6 +31,11 @@ class Proxy:
     def swallow(self) -> None:
         self._passing = False
 
+    def heal(self) -> None:
+        """Pass on what is connected from now on; the rest stays dead, as behind a NAT."""
+        self._forgotten.update(self._sockets)
+        self._passing = True
+
     def _accept(self) -> None:
         with suppress(OSError):
             while True:
@@ -42,5 +48,5 @@ class Proxy:
     def _pass(self, source: socket.socket, target: socket.socket) -> None:
         with suppress(OSError):
             while data := source.recv(65536):
-                if self._passing:
+                if self._passing and source not in self._forgotten:
                     target.sendall(data)

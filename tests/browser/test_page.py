@@ -110,21 +110,24 @@ class TestDropIn:
         assert page.look("mine", "closes")[0]["code"] in (1005, 4002)
         assert page.look("mine", "closes")[0]["wasClean"] is True
 
-    @pytest.mark.parametrize("url", ["http://[", "ws://127.0.0.1:1/#fragment", "ftp://host/"])
-    def test_refused_urls(self, page: Page, url: str) -> None:
+    @pytest.mark.parametrize(
+        "given", [[], [""], ["http://["], ["ws://127.0.0.1:1/#fragment"], ["ftp://host/"]]
+    )
+    def test_what_it_refuses(self, page: Page, given: list[str]) -> None:
         mine, theirs = page.run(
             """
-            const [url] = arguments;
+            const [given] = arguments;
             return [KeepaliveWebSocket, WebSocket].map((Class) => {
               try {
-                new Class(url).close();
-                return "none";
+                const socket = new Class(...given);
+                socket.close();
+                return socket.url;
               } catch (error) {
                 return error.name;
               }
             });
             """,
-            url,
+            given,
         )
         assert mine == theirs
 
@@ -139,3 +142,50 @@ class TestDropIn:
             assert page.look("mine", "socket.latency") is None
             page.run("mine.socket.send('hello')")
             wait_until(lambda: page.look("mine", "heard.length") == 2)
+
+
+@pytest.mark.parametrize("origin", ["", "ws://127.0.0.1:{port}", "http://127.0.0.1:{port}"])
+def test_worker_made_from_a_blob(page: Page, origin: str) -> None:
+    url = f"{origin}/ws?a=1".format(port=page.port)
+    page.run(
+        """
+        const [url] = arguments;
+        const script = `
+          import { KeepaliveWebSocket } from "${location.origin}/keepalive/keepalive.js";
+          const socket = new KeepaliveWebSocket("${url}");
+          socket.onmessage = ({ data }) => postMessage("message " + data + " of " + socket.url);
+          socket.onlatency = () => postMessage("heartbeat");
+        `;
+        const type = "text/javascript";
+        const worker = new Worker(URL.createObjectURL(new Blob([script], { type })), {
+          type: "module",
+        });
+        window.heard = [];
+        worker.onmessage = ({ data }) => heard.push(data);
+        """,
+        url,
+    )
+    expected = {f"message a=1 of ws://127.0.0.1:{page.port}/ws?a=1", "heartbeat"}
+    wait_until(lambda: set(page.run("return heard")) == expected)
+
+
+def test_looks_when_the_page_wakes(page: Page) -> None:
+    page.connect()
+    page.beat()
+    looked = page.run(
+        """
+        const { setTimeout } = window;
+        let looks = 0;
+        window.setTimeout = (...args) => (looks++, setTimeout(...args));
+        const types = [
+          [window, "offline"], [window, "online"], [window, "pageshow"],
+          [document, "resume"], [document, "visibilitychange"],
+        ];
+        return types.map(([target, type]) => {
+          looks = 0;
+          target.dispatchEvent(new Event(type));
+          return looks;
+        });
+        """
+    )
+    assert looked == [1] * 5

@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 
 from ..support.needs import program
-from ..support.process import started, uvicorn
+from ..support.process import Process, started, uvicorn
 from ..support.server import wait_until
 from .engines import Browser
 from .page import Page
+from .proxy import Proxy
 
 
 @pytest.fixture(scope="module")
@@ -63,6 +64,35 @@ def test_reconnect_through_partysocket(browser: Browser, partysocket: Path) -> N
         wait_until(lambda: page.look("mine", "opened") >= 2, timeout=20)
         page.run("mine.socket.send('again')")
         wait_until(lambda: "again" in page.look("mine", "heard"))
+
+
+def test_attempt_that_hangs(page: Page, server: Process) -> None:
+    """What was tried while the network was silent gets no answer after it has healed either."""
+    with Proxy(server.port) as proxy:
+        page.run(
+            """
+            KeepaliveWebSocket.connectTimeout = 0.5;
+            window.closes = [];
+            window.attempts = 0;
+            const [url] = arguments;
+            (function reconnect() {
+              attempts++;
+              const socket = (window.latest = new KeepaliveWebSocket(url));
+              socket.onclose = ({ code, reason }) => {
+                closes.push([code, reason]);
+                setTimeout(reconnect, 50);
+              };
+            })();
+            """,
+            f"ws://127.0.0.1:{proxy.port}/ws",
+        )
+        wait_until(lambda: page.run("return latest.latency"))
+        proxy.swallow()
+        wait_until(lambda: page.run("return attempts") == 4)
+        proxy.heal()
+        wait_until(lambda: page.run("return latest.latency"))
+    closes = page.run("return closes")
+    assert closes[:2] == [[1006, "keepalive timeout"], [1006, "connect timeout"]]
 
 
 def test_chat_shows_the_health_of_its_connection(browser: Browser) -> None:

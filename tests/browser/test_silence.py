@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import signal
 
-from ..support.process import Process
+from ..support.process import Process, started, uvicorn
+from ..support.server import wait_until
+from .engines import Browser
 from .page import Page
 from .proxy import Proxy
 
@@ -18,6 +20,9 @@ class TestSilence:
         server.popen.send_signal(signal.SIGSTOP)
         try:
             page.times_out(since)
+            assert page.look("mine", "events") == [
+                *(["open", 1], ["late", 1], ["error", 3], ["close", 3])
+            ]
             assert page.look("plain", "closes") == []
             assert page.look("plain", "socket.readyState") == 1
         finally:
@@ -45,3 +50,47 @@ class TestSilence:
             page.times_out(since)
         finally:
             server.popen.send_signal(signal.SIGCONT)
+
+    def test_events_that_the_page_makes_up(self, page: Page, server: Process) -> None:
+        page.connect()
+        page.beat()
+        page.run(
+            """
+            const { socket } = mine;
+            for (const type of ["open", "error", "close"]) socket.dispatchEvent(new Event(type));
+            const data = "of no server";
+            setInterval(() => socket.dispatchEvent(new MessageEvent("message", { data })), 50);
+            mine.closes.length = 0;
+            """
+        )
+        assert page.look("mine", "socket.health") == "open"
+        since = page.now()
+        server.popen.send_signal(signal.SIGSTOP)
+        try:
+            page.times_out(since)
+            assert "of no server" in page.look("mine", "heard")
+        finally:
+            server.popen.send_signal(signal.SIGCONT)
+
+
+def test_server_that_is_late(browser: Browser) -> None:
+    with started(*uvicorn(app="tests.browser.app:app"), PING_TIMEOUT="3") as server:
+        page = Page(browser, server.port)
+        page.connect()
+        page.beat()
+        page.run(
+            """
+            window.handled = [];
+            for (const type of ["late", "recovered"]) {
+              mine.socket[`on${type}`] = ({ target }) => handled.push([type, target.health]);
+            }
+            """
+        )
+        server.popen.send_signal(signal.SIGSTOP)
+        try:
+            wait_until(lambda: page.look("mine", "socket.health") == "late")
+        finally:
+            server.popen.send_signal(signal.SIGCONT)
+        wait_until(lambda: page.look("mine", "socket.health") == "open")
+        assert page.run("return handled") == [["late", "late"], ["recovered", "open"]]
+        assert page.look("mine", "events") == [["open", 1], ["late", 1], ["recovered", 1]]
