@@ -9,7 +9,6 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.responses import HTMLResponse
 from starlette.routing import Mount, Route, WebSocketRoute
-from starlette.staticfiles import StaticFiles
 from starlette.websockets import WebSocket
 
 import asgi_keepalive.browser
@@ -51,9 +50,6 @@ routes = [
     WebSocketRoute("/tell", tell),
     Mount("/keepalive", asgi_keepalive.browser.files),
 ]
-if directory := os.environ.get("PARTYSOCKET"):
-    routes.append(Mount("/partysocket", StaticFiles(directory=directory)))
-
 plain = Starlette(routes=routes)
 app = Starlette(
     routes=routes,

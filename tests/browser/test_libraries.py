@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from ..support.process import Process, started, uvicorn
-from .npm import LIBRARIES, ROOT, Npm
 from .engines import chromium
+from .npm import LIBRARIES, ROOT, Npm
 
 pytestmark = pytest.mark.timeout(300)
 

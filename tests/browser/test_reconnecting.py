@@ -4,66 +4,43 @@ from __future__ import annotations
 
 import re
 import signal
-import subprocess
-import tarfile
 from pathlib import Path
 
-import pytest
-
-from ..support.needs import program
 from ..support.process import Process, started, uvicorn
 from ..support.server import wait_until
 from .engines import Browser
 from .page import Page
 from .proxy import Proxy
 
-
-@pytest.fixture(scope="module")
-def partysocket(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """partysocket, as its registry gives it out."""
-    directory = tmp_path_factory.mktemp("partysocket")
-    pack = [program("npm"), "pack", "--silent", "partysocket@1"]
-    subprocess.run(pack, cwd=directory, check=True, timeout=100, capture_output=True)
-    [archive] = directory.glob("*.tgz")
-    with tarfile.open(archive) as files:
-        files.extractall(directory, filter="data")
-    return directory / "package" / "dist"
+ROOT = Path(__file__).parents[2]
 
 
-def test_reconnect_through_partysocket(browser: Browser, partysocket: Path) -> None:
-    command = uvicorn(app="tests.browser.app:app")
-    with started(*command, PARTYSOCKET=str(partysocket)) as server:
-        page = Page(browser, server.port)
-        browser.execute_async_script(
-            """
-            const [done] = arguments;
-            import("/partysocket/ws.js").then(({ default: ReconnectingWebSocket }) => {
-              class Party extends ReconnectingWebSocket {
-                constructor(url, protocols) {
-                  super(url, protocols, {
-                    WebSocket: KeepaliveWebSocket,
-                    minReconnectionDelay: 100,
-                    connectionTimeout: 1000,
-                  });
-                }
-              }
-              window.Party = Party;
-              done();
-            });
-            """
-        )
-        page.connect(url=f"ws://127.0.0.1:{server.port}/ws", cls="Party")
-        page.run("mine.socket.send('before')")
-        wait_until(lambda: page.look("mine", "heard.length") == 2)
-        server.popen.send_signal(signal.SIGSTOP)
-        try:
-            # It makes a `close` of its own of every `error`, as of a plain WebSocket's.
-            wait_until(lambda: page.look("mine", "closes"))
-        finally:
-            server.popen.send_signal(signal.SIGCONT)
-        wait_until(lambda: page.look("mine", "opened") >= 2, timeout=20)
-        page.run("mine.socket.send('again')")
-        wait_until(lambda: "again" in page.look("mine", "heard"))
+def test_recipe_of_the_documentation(page: Page, server: Process) -> None:
+    text = (ROOT / "docs" / "browser.md").read_text()
+    [recipe] = re.findall(r'<script type="module">\n(.*?)</script>', text, re.S)
+    page.run(
+        """
+        window.shown = [];
+        window.show = (data) => shown.push(data);
+        const { random } = Math;
+        window.draws = 0;
+        Math.random = () => {
+          draws++;
+          return random();
+        };
+        const script = Object.assign(document.createElement("script"), { type: "module" });
+        script.text = arguments[0];
+        document.head.append(script);
+        """,
+        recipe,
+    )
+    wait_until(lambda: page.run("return shown.length") == 1)  # the greeting
+    server.popen.send_signal(signal.SIGSTOP)
+    try:
+        wait_until(lambda: page.run("return draws"))  # how long it waits
+    finally:
+        server.popen.send_signal(signal.SIGCONT)
+    wait_until(lambda: page.run("return shown.length") == 2, timeout=15)
 
 
 def test_attempt_that_hangs(page: Page, server: Process) -> None:
