@@ -21,8 +21,9 @@ type Handler = ((this: KeepaliveWebSocket, event: KeepaliveEvent) => unknown) | 
  * have asgi-keepalive it is a plain `WebSocket`, but for `connectTimeout`.
  *
  * Its constructor throws an `Error` where it could not work: if the `WebSocket` that is there when
- * the module is imported is none or no `EventTarget`, if `connectTimeout` is no time, and for a
- * relative URL where nothing says to what it is relative.
+ * the module is imported is none or no `EventTarget`, does not take `Event` or cannot be extended,
+ * if there is no `crypto`, if `connectTimeout` is no time, and for a relative URL where nothing says
+ * to what it is relative.
  */
 export declare class KeepaliveWebSocket extends WebSocket {
   /**

@@ -7,23 +7,24 @@
  * plain WebSocket, but for `connectTimeout`.
  */
 
-/** Milliseconds that a timer may be late while the page is awake. */
-const DELAYED = 1000;
-
-/** Milliseconds between looks, once something is overdue: a shorter sleep is not noticed. */
+/**
+ * Milliseconds between looks, once something is overdue; and that a timer may be late while the
+ * page is awake. A shorter sleep is not noticed.
+ */
 const TICK = 1000;
 
 /** Milliseconds that a timer waits: beyond 31 bits it would come at once. */
 const LONGEST = 1e9;
 
-/** The part of the timeout that a message may be overdue before the page is told. */
-const TOLERANCE = 1 / 4;
-
 /** Of events that no other WebSocket has. */
 const TYPES = ["latency", "late", "recovered"];
 
+/** Packages and test environments may have put others in their places. */
+const FITTING = "a WebSocket that it can extend and its Event";
+
 /** What is there in some places, and in others is not: pages, workers, Node and the like. */
-const { CloseEvent, WebSocket, document, location } = globalThis;
+const { CloseEvent, WebSocket, crypto, document, location } = globalThis;
+const { defineProperty } = Object;
 
 /** Whoever renders a page on its server imports this, has no WebSocket, and needs none. */
 const Base = WebSocket ?? class {};
@@ -34,48 +35,55 @@ export class KeepaliveWebSocket extends Base {
 
   #nonce;
   #areTrusted; // whether the events of the base are; `undefined` until it is open
-  #mine; // the event of the verdict that is being fired
-  #isLate = false;
+  #mine; // the type of the verdict's event that is being fired (some wrap the event), or `true`
+  #isLate;
   #latency = null;
   #timeout; // in milliseconds, as are the times below
   #patience; // from one message to the verdict
-  #heardAt = performance.now();
+  #heardAt = now();
   #grace = 0; // until when it is given, if so
   #timer;
   #wakeAt; // when the timer is due, by the clock that runs on in a laptop that sleeps
   #look = () => {
     // A timer that is late means that the page was suspended, or that it is hidden, where each is
     // late. What has come meanwhile may come in only now.
-    const slept = Date.now() - this.#wakeAt > DELAYED;
+    const slept = Date.now() - this.#wakeAt > TICK;
     if (slept && !(this.#grace && document?.hidden)) {
-      this.#grace = performance.now() + this.#timeout;
+      this.#grace = now() + this.#timeout;
     }
     this.#wait();
   };
 
   constructor(...args) {
     const { connectTimeout } = new.target;
-    need(Base.prototype.dispatchEvent, "an EventTarget as WebSocket");
+    need(Base.prototype.dispatchEvent, FITTING);
+    need(crypto, "crypto");
     need(connectTimeout === null || connectTimeout > 0, "connectTimeout above 0, or null");
-    const nonce = Array.from(crypto.getRandomValues(new Uint8Array(32)), (byte) =>
-      (byte % 16).toString(16),
-    ).join("");
+    const nonce = crypto
+      .getRandomValues(new Uint8Array(32))
+      .reduce((digits, byte) => digits + (byte % 16).toString(16), "");
     const question = `asgi-keepalive=${nonce}`;
     if (args.length) args[0] = ask(args[0], question);
     super(...args);
+    try {
+      fire(this, "");
+      need(this instanceof new.target);
+    } catch {
+      need(this.close(), FITTING);
+    }
     this.#nonce = nonce;
     // Not an accessor of the class, as some bases assign it.
-    const [before, ...after] = this.url.split(RegExp(`[?&]${question}`));
-    Object.defineProperty(this, "url", { value: before + after });
-    need(after.length || this.close(), `a whole URL, not ${args[0]}`);
+    const end = this.url.indexOf(question) - 1;
+    defineProperty(this, "url", { value: this.url.slice(0, end) });
+    need(end > 0 || this.close(), `a whole URL, not ${args[0]}`);
     // The first listener, and a capturing one: it can keep an event from all others.
     for (const type of ["open", "message", "error", "close"]) {
-      this.addEventListener(type, (event) => this.#hear(event), true);
+      this.addEventListener(type, this.#hear, true);
     }
     for (const type of TYPES) {
       this.addEventListener(type, (event) => this[`on${type}`]?.(event));
     }
-    wakeWith("addEventListener", this.#look);
+    wakeWith("add", this.#look);
     this.#expect(0, connectTimeout);
   }
 
@@ -93,18 +101,18 @@ export class KeepaliveWebSocket extends Base {
     return super.send(data);
   }
 
-  #hear(event) {
+  #hear = (event) => {
     const { type, isTrusted, data } = event;
-    if (event === this.#mine || (this.#areTrusted && !isTrusted)) return;
+    if (type === this.#mine || (this.#areTrusted && !isTrusted)) return;
     if (this.#mine) {
       event.stopImmediatePropagation();
     } else if (type === "close" && this.readyState === 3) {
       this.#end();
-    } else if (type === "open" && this.readyState === 1 && this.#areTrusted === undefined) {
-      this.#areTrusted = isTrusted;
+    } else if (type === "open" && this.health && this.#areTrusted === undefined) {
+      this.#areTrusted = !!isTrusted; // which not all have
       this.#expect();
     } else if (type === "message") {
-      this.#heardAt = performance.now();
+      this.#heardAt = now();
       this.#grace = 0;
       if (data?.startsWith?.(this.#nonce)) {
         event.stopImmediatePropagation();
@@ -119,7 +127,7 @@ export class KeepaliveWebSocket extends Base {
         fire(this, "recovered");
       }
     }
-  }
+  };
 
   /** Expect a message every `interval` seconds, and wait for another `timeout`; or for ever. */
   #expect(interval, timeout) {
@@ -132,11 +140,10 @@ export class KeepaliveWebSocket extends Base {
   #wait(judges) {
     clearTimeout(this.#timer);
     this.#wakeAt = Infinity;
-    const deadline = Math.max(this.#heardAt + this.#patience, this.#grace);
-    if (deadline === Infinity) return;
-    const left = deadline - performance.now();
-    const tells = this.readyState === 1 && !this.#isLate;
-    const due = left - (tells ? (1 - TOLERANCE) * this.#timeout : 0);
+    const left = Math.max(this.#heardAt + this.#patience, this.#grace) - now();
+    if (left === Infinity) return;
+    // The page is told as soon as a quarter of the timeout has passed.
+    const due = left - (this.health === "open" ? 0.75 * this.#timeout : 0);
     if (due > 0) {
       const delay = Math.min(Math.max(left - this.#timeout, Math.min(TICK, due)), LONGEST);
       this.#wakeAt = Date.now() + delay;
@@ -157,20 +164,23 @@ export class KeepaliveWebSocket extends Base {
     const reason = `${this.#areTrusted === undefined ? "connect" : "keepalive"} timeout`;
     const why = { code: 1006, reason, wasClean: false };
     this.#end();
-    this.#mine = this; // no event of the base passes from now on
+    this.#mine = true; // no event of the base passes from now on
     super.close();
-    Object.defineProperty(this, "readyState", { get: () => 3, set() {} });
-    const events = [
+    defineProperty(this, "readyState", { get: () => 3, set() {} });
+    for (const event of [
       new Event("error"),
       // Node has no CloseEvent before 23.
       CloseEvent ? new CloseEvent("close", why) : Object.assign(new Event("close"), why),
-    ];
-    for (this.#mine of events) this.dispatchEvent(this.#mine);
+    ]) {
+      this.#mine = event.type;
+      this.dispatchEvent(event);
+    }
+    this.#mine = true;
   }
 
   #end() {
     this.#expect();
-    wakeWith("removeEventListener", this.#look);
+    wakeWith("remove", this.#look);
   }
 }
 
@@ -184,22 +194,27 @@ function need(has, what) {
 /** Return a URL with a question for heartbeats. */
 function ask(url, question) {
   if (url === "") new Base(url).close(); // or it throws, as in Firefox
+  // A worker that was made from a blob has its page's origin.
+  const base = document?.baseURI ?? location?.href.replace(/^blob:/, "");
   try {
-    // A worker that was made from a blob has its page's origin.
-    const asking = new URL(url, document?.baseURI ?? location?.href.replace(/^blob:/, ""));
-    asking.protocol = asking.protocol.replace("http", "ws"); // which not all take
-    asking.search += `${asking.search ? "&" : "?"}${question}`;
-    return asking.href;
+    // Where there is no page, URL may be poorer than WebSocket.
+    const asking = base ? new URL(url, base).href : url + "";
+    // Not all take http.
+    return asking.replace(/^http/i, "ws") + (asking.includes("?") ? "&" : "?") + question;
   } catch {
     return url; // WebSocket says so itself
   }
 }
 
 /** Add or remove a listener for all that may come when a page wakes, before any timer does. */
-function wakeWith(method, listener) {
+function wakeWith(verb, listener) {
   for (const type of ["offline", "online", "pageshow", "resume", "visibilitychange"]) {
-    for (const target of [globalThis, document]) target?.[method]?.(type, listener);
+    for (const target of [globalThis, document]) target?.[`${verb}EventListener`]?.(type, listener);
   }
+}
+
+function now() {
+  return performance.now();
 }
 
 function fire(target, type) {

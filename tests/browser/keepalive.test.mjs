@@ -8,7 +8,13 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { afterEach, beforeEach, describe, test } from "node:test";
 
-import { AssigningWebSocket, FakeWebSocket, Page } from "./page.mjs";
+import {
+  AssigningWebSocket,
+  FakeWebSocket,
+  ForeignWebSocket,
+  Page,
+  ProxiedWebSocket,
+} from "./page.mjs";
 
 let page = new Page();
 const MODULE = process.env.MODULE ?? "../../asgi_keepalive/browser/keepalive.js";
@@ -68,6 +74,7 @@ describe("asking", () => {
     [new URL("wss://other/?q"), "wss://other/?q&", "wss://other/?q"],
     ["https://other/ws", "wss://other/ws?", "wss://other/ws"],
     ["http://other/ws", "ws://other/ws?", "ws://other/ws"],
+    ["ws://other/?", "ws://other/?&", "ws://other/?"],
   ]) {
     test(`leaves the rest of ${given}`, () => {
       const { socket } = connected(given);
@@ -119,14 +126,47 @@ describe("a drop-in WebSocket", () => {
     assert.deepEqual(events.map((event, n) => event === fired[n]), fired.map(() => true));
   });
 
-  for (const [here, Class] of [["no WebSocket", undefined], ["one that is no EventTarget", class {}]]) {
+  for (const [here, Class] of [
+    ["no WebSocket", undefined],
+    ["one that is no EventTarget", class {}],
+    ["one that takes other events", ForeignWebSocket],
+    ["one that makes other objects", ProxiedWebSocket],
+  ]) {
     test(`says so where there is ${here}, and can be imported`, async () => {
       globalThis.WebSocket = Class;
       const module = await import(`${MODULE}?${here}`);
       const connect = () => new module.KeepaliveWebSocket("wss://example.org/");
-      assert.throws(connect, /^Error: KeepaliveWebSocket needs an EventTarget as WebSocket$/);
+      assert.throws(connect, /^Error: .* needs a WebSocket that it can extend and its Event$/);
+      for (const { closed } of page.sockets) assert.equal(closed.length, 1);
+      assert.equal(page.timers.length, 0);
     });
   }
+
+  test("says so where there is no crypto, and can be imported", async () => {
+    const crypto = Object.getOwnPropertyDescriptor(globalThis, "crypto");
+    delete globalThis.crypto;
+    try {
+      const module = await import(`${MODULE}?withoutCrypto`);
+      const connect = () => new module.KeepaliveWebSocket("wss://example.org/");
+      assert.throws(connect, /^Error: KeepaliveWebSocket needs crypto$/);
+    } finally {
+      Object.defineProperty(globalThis, "crypto", crypto);
+    }
+  });
+
+  test("parses no URL where there is no page", async () => {
+    const { URL } = globalThis;
+    delete globalThis.document;
+    globalThis.WebSocket = AssigningWebSocket;
+    globalThis.URL = class {}; // React Native's can do little
+    try {
+      const { KeepaliveWebSocket } = await import(`${MODULE}?withoutPage`);
+      const { socket } = connected("ws://other/ws", KeepaliveWebSocket);
+      assert.equal(socket.asked, `ws://other/ws?asgi-keepalive=${socket.nonce}`);
+    } finally {
+      globalThis.URL = URL;
+    }
+  });
 
   test("works where there is no CloseEvent", async () => {
     delete globalThis.CloseEvent;
@@ -137,7 +177,7 @@ describe("a drop-in WebSocket", () => {
     assert.equal(isTimedOut(connection), true);
   });
 
-  test("works where its base assigns what others compute", async () => {
+  test("works where its base assigns what others compute, and wraps events", async () => {
     globalThis.WebSocket = AssigningWebSocket;
     const { KeepaliveWebSocket } = await import(`${MODULE}?assigning`);
     const connection = connected("/ws?a=1", KeepaliveWebSocket);

@@ -174,7 +174,17 @@ export class FakeWebSocket extends DrivenWebSocket {
   }
 }
 
-/** As some for tests are, which assign their attributes. */
+/** An event as packages for EventTarget hand it on: in one of their own. */
+class WrappedEvent extends Event {
+  constructor(event) {
+    super(event.type);
+    const { data, code, reason, wasClean } = event;
+    Object.assign(this, { data, code, reason, wasClean });
+    Object.defineProperty(this, "isTrusted", { value: undefined });
+  }
+}
+
+/** As those of React Native and some for tests are, which assign attributes and wrap events. */
 export class AssigningWebSocket extends DrivenWebSocket {
   constructor(url) {
     super();
@@ -186,4 +196,20 @@ export class AssigningWebSocket extends DrivenWebSocket {
   set state(state) {
     this.readyState = state;
   }
+
+  dispatchEvent(event) {
+    return super.dispatchEvent(new WrappedEvent(event));
+  }
 }
+
+/** As one is that takes the events of its own window only. */
+export class ForeignWebSocket extends FakeWebSocket {
+  dispatchEvent() {
+    throw new TypeError("not of type Event");
+  }
+}
+
+/** As one is that interceptors put in its place, which makes objects of another class. */
+export const ProxiedWebSocket = new Proxy(FakeWebSocket, {
+  construct: (Class, args) => new Class(...args),
+});
