@@ -66,6 +66,10 @@ export class KeepaliveWebSocket extends Base {
     if (args.length) args[0] = ask(args[0], question);
     super(...args);
     try {
+      // The first listener, and a capturing one: it can keep an event from all others.
+      for (const type of ["open", "message", "error", "close"]) {
+        this.addEventListener(type, this.#hear, true);
+      }
       fire(this, "");
       need(this instanceof new.target);
     } catch {
@@ -76,10 +80,6 @@ export class KeepaliveWebSocket extends Base {
     const end = this.url.indexOf(question) - 1;
     defineProperty(this, "url", { value: this.url.slice(0, end) });
     need(end > 0 || this.close(), `a whole URL, not ${args[0]}`);
-    // The first listener, and a capturing one: it can keep an event from all others.
-    for (const type of ["open", "message", "error", "close"]) {
-      this.addEventListener(type, this.#hear, true);
-    }
     for (const type of TYPES) {
       this.addEventListener(type, (event) => this[`on${type}`]?.(event));
     }

@@ -10,6 +10,7 @@ import { afterEach, beforeEach, describe, test } from "node:test";
 
 import {
   AssigningWebSocket,
+  BubblingWebSocket,
   FakeWebSocket,
   ForeignWebSocket,
   Page,
@@ -130,6 +131,7 @@ describe("a drop-in WebSocket", () => {
     ["no WebSocket", undefined],
     ["one that is no EventTarget", class {}],
     ["one that takes other events", ForeignWebSocket],
+    ["one that knows no capturing", BubblingWebSocket],
     ["one that makes other objects", ProxiedWebSocket],
   ]) {
     test(`says so where there is ${here}, and can be imported`, async () => {

@@ -209,6 +209,14 @@ export class ForeignWebSocket extends FakeWebSocket {
   }
 }
 
+/** As that of Cloudflare's workers is. */
+export class BubblingWebSocket extends FakeWebSocket {
+  addEventListener(type, listener, captures = false) {
+    if (captures) throw new TypeError("useCapture must be false");
+    super.addEventListener(type, listener);
+  }
+}
+
 /** As one is that interceptors put in its place, which makes objects of another class. */
 export const ProxiedWebSocket = new Proxy(FakeWebSocket, {
   construct: (Class, args) => new Class(...args),
