@@ -20,7 +20,7 @@ const LONGEST = 1e9;
 const TYPES = ["latency", "late", "recovered"];
 
 /** Packages and test environments may have put others in their places. */
-const FITTING = "a WebSocket that it can extend and its Event";
+const FITTING = "a WebSocket to extend, and its Event";
 
 /** What is there in some places, and in others is not: pages, workers, Node and the like. */
 const { CloseEvent, WebSocket, crypto, document, location } = globalThis;
@@ -35,7 +35,7 @@ export class KeepaliveWebSocket extends Base {
 
   #nonce;
   #areTrusted; // whether the events of the base are; `undefined` until it is open
-  #mine; // the type of the verdict's event that is being fired (some wrap the event), or `true`
+  #isDeaf; // to the base, after the verdict
   #isLate;
   #latency = null;
   #timeout; // in milliseconds, as are the times below
@@ -79,7 +79,7 @@ export class KeepaliveWebSocket extends Base {
     // Not an accessor of the class, as some bases assign it.
     const end = this.url.indexOf(question) - 1;
     defineProperty(this, "url", { value: this.url.slice(0, end) });
-    need(end > 0 || this.close(), `a whole URL, not ${args[0]}`);
+    need(end > 0 || this.close(), "a whole URL");
     for (const type of TYPES) {
       this.addEventListener(type, (event) => this[`on${type}`]?.(event));
     }
@@ -103,8 +103,8 @@ export class KeepaliveWebSocket extends Base {
 
   #hear = (event) => {
     const { type, isTrusted, data } = event;
-    if (type === this.#mine || (this.#areTrusted && !isTrusted)) return;
-    if (this.#mine) {
+    if (this.#areTrusted && !isTrusted) return;
+    if (this.#isDeaf) {
       event.stopImmediatePropagation();
     } else if (type === "close" && this.readyState === 3) {
       this.#end();
@@ -164,18 +164,16 @@ export class KeepaliveWebSocket extends Base {
     const reason = `${this.#areTrusted === undefined ? "connect" : "keepalive"} timeout`;
     const why = { code: 1006, reason, wasClean: false };
     this.#end();
-    this.#mine = true; // no event of the base passes from now on
+    this.#isDeaf = true;
     super.close();
+    this.#isDeaf = false;
     defineProperty(this, "readyState", { get: () => 3, set() {} });
-    for (const event of [
-      new Event("error"),
-      // Node has no CloseEvent before 23.
+    fire(this, "error");
+    // Node has no CloseEvent before 23.
+    this.dispatchEvent(
       CloseEvent ? new CloseEvent("close", why) : Object.assign(new Event("close"), why),
-    ]) {
-      this.#mine = event.type;
-      this.dispatchEvent(event);
-    }
-    this.#mine = true;
+    );
+    this.#isDeaf = true;
   }
 
   #end() {

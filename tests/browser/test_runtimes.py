@@ -58,7 +58,7 @@ WORKS = {
     "vitest with happy-dom": ("runtime", [*VITEST, "--environment=happy-dom"]),
     "like React Native": ("reactNative", [NODE(24), "runtime.mjs"]),
 }
-FITTING = "a WebSocket that it can extend and its Event"
+FITTING = "a WebSocket to extend, and its Event"
 REFUSES = {
     "Node 20": ("runtime", NODE(20), FITTING),
     "ws": ("ws", NODE(24), FITTING),
