@@ -111,10 +111,11 @@ def webkit() -> Iterator[WebKitGTK]:
 @contextmanager
 def display() -> Iterator[str]:
     """Run a screen that nobody sees, for browsers that cannot do without one."""
+    path = program("Xvfb")
     reading, writing = os.pipe()
-    command = [program("Xvfb"), "-nolisten", "tcp", "-displayfd", str(writing)]
-    with open(reading) as number, open(os.devnull, "w") as null:
-        screen = subprocess.Popen(command, pass_fds=[writing], stderr=null)
+    command = [path, "-nolisten", "tcp", "-displayfd", str(writing)]
+    with open(reading) as number:
+        screen = subprocess.Popen(command, pass_fds=[writing], stderr=subprocess.DEVNULL)
         os.close(writing)
         try:
             yield f":{number.readline().strip()}"
