@@ -183,7 +183,7 @@ PAGE = """<!doctype html>
     };
     socket.onclose = ({ code, reason }) => {
       tell(false, `disconnected (${code} ${reason}), connecting again…`);
-      // Full jitter and back-off: not all at once, and ever more seldom, until one holds again.
+      /* Full jitter and back-off: not all at once, ever more seldom, until one holds again. */
       if (performance.now() - openedAt > 30_000) failures = 0;
       setTimeout(connect, Math.random() * Math.min(30_000, 1000 * 2 ** failures++));
     };
