@@ -247,7 +247,7 @@ class TestPeer:
 @once
 class TestMessages:
     def test_that_are_large(self, serve: Serve2) -> None:
-        served = serve(echo, ping_interval=0.05)
+        served = serve(echo, ping_interval=0.05, ping_timeout=20)
         with served.connect() as client:
             talking = client.open("/", ("sec-websocket-extensions", "permessage-deflate"))
             talking.answers = True
