@@ -153,6 +153,32 @@ def test_the_reader_is_without_io(module: str) -> None:
     }
 
 
+PROBE = [name for name in MODULES if name.startswith("asgi_keepalive.probe")]
+
+
+@pytest.mark.parametrize("module", PROBE)
+def test_a_probe_needs_nothing_of_the_server_side(module: str) -> None:
+    parts = {name.partition(".")[0] for name in own(module)}
+    assert parts <= {"extras", "latency", "probe"}
+
+
+PURE = [
+    *("conclusions", "facts", "findings", "hops", "options", "payloads"),
+    *("recommendation", "wording"),
+]
+
+
+@pytest.mark.parametrize("module", PURE)
+def test_what_follows_from_facts_is_without_io(module: str) -> None:
+    assert own(f"asgi_keepalive.probe.{module}") <= {
+        "latency",
+        *(f"probe.{one}" for one in PURE),
+    }
+    assert foreign(f"asgi_keepalive.probe.{module}") <= {
+        *("collections", "dataclasses", "itertools", "math", "re", "statistics", "struct")
+    }
+
+
 PACKAGES = {
     *("uvicorn", "hypercorn", "daphne", "gunicorn"),
     *("websockets", "wsproto", "autobahn", "twisted"),
@@ -165,6 +191,8 @@ def test_only_servers_import_servers(module: str) -> None:
     servers = PACKAGES.copy()
     if module in ENDPOINT:  # it reads with the one, and takes connections from the other
         servers -= {"websockets", "wsproto"}
+    if module in PROBE:  # it is a client
+        servers -= {"websockets"}
     assert not foreign(module) & servers
 
 

@@ -9,8 +9,12 @@ from pathlib import Path
 
 import pytest
 
-EXTRAS = {"prometheus": "prometheus_client", "opentelemetry": "opentelemetry"}
-"""Those that something is imported for, and what they install."""
+EXTRAS = {
+    "cli": ("rich", "probe.terminal"),
+    "opentelemetry": ("opentelemetry", "observers.opentelemetry"),
+    "prometheus": ("prometheus_client", "observers.prometheus"),
+}
+"""Those that something is imported for: what they install, and which module imports it."""
 
 SERVERS = {"daphne", "gunicorn", "hypercorn"}
 """Their adapters are imported only when they run."""
@@ -22,15 +26,17 @@ def test_these_are_all() -> None:
     assert set(project["optional-dependencies"]) == set(EXTRAS) | SERVERS
 
 
-@pytest.mark.parametrize(("extra", "package"), EXTRAS.items())
-def test_error_names_it(extra: str, package: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("extra", EXTRAS)
+def test_error_names_it(extra: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    package, importing = EXTRAS[extra]
+
     class Blocked:
         @staticmethod
         def find_spec(name: str, path: object, target: object = None) -> None:
             if name.partition(".")[0] == package:
                 raise ModuleNotFoundError(f"No module named {package!r}", name=package)
 
-    module = f"asgi_keepalive.observers.{extra}"
+    module = f"asgi_keepalive.{importing}"
     for name in [name for name in sys.modules if name.partition(".")[0] == package]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.delitem(sys.modules, module, raising=False)
