@@ -57,7 +57,6 @@ def pack(folder: Path) -> Path:
     package = folder / PACKAGE
     shutil.copytree(ROOT / PACKAGE, package, ignore=shutil.ignore_patterns(*BUILT))
     shutil.copy(ROOT / "LICENSE", folder)
-    run(program("npm"), *INSTALL, cwd=package)
     run(program("npm"), "pack", "--silent", cwd=package)
     [archive] = package.glob("*.tgz")
     return archive
