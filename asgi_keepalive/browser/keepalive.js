@@ -68,20 +68,20 @@ export class KeepaliveWebSocket extends Base {
     try {
       // The first listener, and a capturing one: it can keep an event from all others.
       for (const type of ["open", "message", "error", "close"]) {
-        this.addEventListener(type, this.#hear, true);
+        super.addEventListener(type, this.#hear, true);
       }
       fire(this, "");
       need(this instanceof new.target);
     } catch {
-      need(this.close(), FITTING);
+      need(super.close(), FITTING);
     }
     this.#nonce = nonce;
     // Not an accessor of the class, as some bases assign it.
     const end = this.url.indexOf(question) - 1;
     defineProperty(this, "url", { value: this.url.slice(0, end) });
-    need(end > 0 || this.close(), "a whole URL");
+    need(end > 0 || super.close(), "a whole URL");
     for (const type of TYPES) {
-      this.addEventListener(type, (event) => this[`on${type}`]?.(event));
+      super.addEventListener(type, (event) => this[`on${type}`]?.(event));
     }
     wakeWith("add", this.#look);
     this.#expect(0, connectTimeout);
@@ -193,7 +193,7 @@ function need(has, what) {
 function ask(url, question) {
   if (url === "") new Base(url).close(); // or it throws, as in Firefox
   // A worker that was made from a blob has its page's origin.
-  const base = document?.baseURI ?? location?.href.replace(/^blob:/, "");
+  const base = document?.baseURI ?? location?.href.replace(/^blob:(?!null)/, "");
   try {
     // Where there is no page, URL may be poorer than WebSocket.
     const asking = base ? new URL(url, base).href : url + "";

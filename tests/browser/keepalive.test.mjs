@@ -197,6 +197,30 @@ describe("a drop-in WebSocket", () => {
     assert.equal(connected("/ws", KeepaliveWebSocket).socket.url, "wss://example.org/ws");
   });
 
+  for (const url of ["blob:null/0b8d", "data:text/javascript,1"]) {
+    test(`asks from a worker at ${url}, which has no origin`, async () => {
+      delete globalThis.document;
+      globalThis.location = { href: url };
+      const { KeepaliveWebSocket } = await import(`${MODULE}?${url}`);
+      const { socket } = connected("wss://other/ws", KeepaliveWebSocket);
+      assert.equal(socket.asked, `wss://other/ws?asgi-keepalive=${socket.nonce}`);
+    });
+  }
+
+  test("lets subclasses have methods that need their fields", () => {
+    class Counting extends KeepaliveWebSocket {
+      #listeners = 0;
+      addEventListener(...args) {
+        this.#listeners++;
+        super.addEventListener(...args);
+      }
+      get listeners() {
+        return this.#listeners;
+      }
+    }
+    assert.equal(connected("/ws", Counting).socket.listeners, 7); // the test's own
+  });
+
   test("expects nothing of a server that sends no heartbeat", () => {
     const connection = connected();
     connection.socket.receive("hello");
