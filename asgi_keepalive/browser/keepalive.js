@@ -96,9 +96,9 @@ export class KeepaliveWebSocket extends Base {
     return isOpen ? (this.#isLate ? "late" : "open") : null;
   }
 
-  send(data) {
+  send(...args) {
     if (Date.now() > this.#wakeAt) this.#look();
-    return super.send(data);
+    return super.send(...args);
   }
 
   #hear = (event) => {
@@ -192,8 +192,8 @@ function need(has, what) {
 /** Return a URL with a question for heartbeats. */
 function ask(url, question) {
   if (url === "") new Base(url).close(); // or it throws, as in Firefox
-  // A worker that was made from a blob has its page's origin.
-  const base = document?.baseURI ?? location?.href.replace(/^blob:(?!null)/, "");
+  // A worker or frame that was made from a blob has its page's origin, if that has any.
+  const base = (document?.baseURI ?? location?.href)?.replace(/^blob:(?!null)/, "");
   try {
     // Where there is no page, URL may be poorer than WebSocket.
     const asking = base ? new URL(url, base).href : url + "";

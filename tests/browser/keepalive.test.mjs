@@ -127,6 +127,13 @@ describe("a drop-in WebSocket", () => {
     assert.deepEqual(events.map((event, n) => event === fired[n]), fired.map(() => true));
   });
 
+  test("sends what it is given, and leaves the lack of it to WebSocket", () => {
+    const { socket } = connected();
+    socket.send("hello");
+    assert.throws(() => socket.send(), /^TypeError: 1 argument required$/);
+    assert.deepEqual(socket.sent, ["hello"]);
+  });
+
   for (const [here, Class] of [
     ["no WebSocket", undefined],
     ["one that is no EventTarget", class {}],
@@ -195,6 +202,11 @@ describe("a drop-in WebSocket", () => {
     globalThis.location = { href: "blob:https://example.org/0b8d" };
     const { KeepaliveWebSocket } = await import(`${MODULE}?blob`);
     assert.equal(connected("/ws", KeepaliveWebSocket).socket.url, "wss://example.org/ws");
+  });
+
+  test("works in a frame that was made from a blob", () => {
+    page.document.baseURI = "blob:https://example.org/0b8d";
+    assert.equal(connected("/ws").socket.url, "wss://example.org/ws");
   });
 
   for (const url of ["blob:null/0b8d", "data:text/javascript,1"]) {

@@ -118,6 +118,7 @@ class DrivenWebSocket extends EventTarget {
   }
 
   send(data) {
+    if (!arguments.length) throw new TypeError("1 argument required");
     this.sent.push(data);
   }
 

@@ -169,6 +169,25 @@ def test_worker_made_from_a_blob(page: Page, origin: str) -> None:
     wait_until(lambda: set(page.run("return heard")) == expected)
 
 
+def test_frame_made_from_a_blob(page: Page) -> None:
+    page.run(
+        """
+        const script = `
+          import { KeepaliveWebSocket } from "${location.origin}/keepalive/keepalive.js";
+          const socket = new KeepaliveWebSocket("/ws?a=1");
+          socket.onlatency = () => parent.postMessage(socket.url, "*");
+        `;
+        const html = `<script type="module">${script}<\\/script>`;
+        window.heard = [];
+        window.addEventListener("message", ({ data }) => heard.push(data));
+        const frame = document.createElement("iframe");
+        frame.src = URL.createObjectURL(new Blob([html], { type: "text/html" }));
+        document.body.append(frame);
+        """
+    )
+    wait_until(lambda: page.run("return heard[0]") == f"ws://127.0.0.1:{page.port}/ws?a=1")
+
+
 def test_looks_when_the_page_wakes(page: Page) -> None:
     page.connect()
     page.beat()
