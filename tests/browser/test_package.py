@@ -199,16 +199,18 @@ class TestProgram:
 
 
 @pytest.mark.parametrize(
-    ("file", "module", "resolution"),
+    ("file", "module", "resolution", "lib"),
     [
-        ("use_ts", "esnext", "bundler"),
-        ("use_mts", "node16", "node16"),
-        ("use_mts", "nodenext", "nodenext"),
-        ("use_cts", "nodenext", "nodenext"),
+        ("use_ts", "esnext", "bundler", "dom"),
+        ("use_ts", "esnext", "bundler", "webworker"),
+        ("use_mts", "node16", "node16", "dom"),
+        ("use_mts", "nodenext", "nodenext", "dom"),
+        ("use_cts", "nodenext", "nodenext", "dom"),
     ],
 )
-def test_types(npm: Npm, file: str, module: str, resolution: str) -> None:
+def test_types(npm: Npm, file: str, module: str, resolution: str, lib: str) -> None:
     options = {**STRICT, "module": module, "moduleResolution": resolution, "noEmit": True}
+    options["lib"] = ["es2022", lib]
     settings = json.dumps({"compilerOptions": options})
-    project = npm.project(f"{file}_{module}", tsconfig_json=settings, **{file: USE})
+    project = npm.project(f"{file}_{module}_{lib}", tsconfig_json=settings, **{file: USE})
     npm.tool("tsc", cwd=project)
