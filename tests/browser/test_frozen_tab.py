@@ -5,14 +5,13 @@ Of the engines only Chromium can be told to freeze one, by its DevTools protocol
 
 from __future__ import annotations
 
-import signal
 import time
 from collections.abc import Iterator
 
 import pytest
 from selenium.webdriver import Chrome
 
-from ..support.process import Process
+from ..support.process import Process, stopped
 from ..support.server import wait_until
 from .app import INTERVAL, TIMEOUT
 from .engines import chromium
@@ -52,16 +51,13 @@ class TestFrozenTab:
         page.connect()
         page.beat()
         set_state(browser, "frozen")
-        server.popen.send_signal(signal.SIGSTOP)
-        try:
+        with stopped(server):
             time.sleep(2 * (INTERVAL + TIMEOUT))
             set_state(browser, "active")
             since = time.monotonic()
             wait_until(lambda: page.look("mine", "closes"))
             assert time.monotonic() - since < INTERVAL + TIMEOUT + LATE
             assert page.look("mine", "closes") == [TIMED_OUT]
-        finally:
-            server.popen.send_signal(signal.SIGCONT)
 
     def test_as_a_plain_one_does_in_a_browser_that_closes_it(self, server: Process) -> None:
         with chromium() as browser:

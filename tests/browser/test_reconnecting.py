@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import re
-import signal
 from pathlib import Path
 
-from ..support.process import Process, started, uvicorn
+from ..support.process import Process, started, stopped, uvicorn
 from ..support.server import wait_until
 from .engines import Browser
 from .page import Page
@@ -35,11 +34,8 @@ def test_recipe_of_the_documentation(page: Page, server: Process) -> None:
         recipe,
     )
     wait_until(lambda: page.run("return shown.length") == 1)  # the greeting
-    server.popen.send_signal(signal.SIGSTOP)
-    try:
+    with stopped(server):
         wait_until(lambda: page.run("return draws"))  # how long it waits
-    finally:
-        server.popen.send_signal(signal.SIGCONT)
     wait_until(lambda: page.run("return shown.length") == 2, timeout=15)
 
 
@@ -84,10 +80,7 @@ def test_chat_shows_the_health_of_its_connection(browser: Browser) -> None:
         measured = r"\d\.\d ms"
         shows("#health", rf"^latency {measured}$")
         shows("tbody", rf"^alice\s+{measured}$")
-        server.popen.send_signal(signal.SIGSTOP)
-        try:
+        with stopped(server):
             shows("#health", r"^disconnected \(1006 keepalive timeout\)")
-        finally:
-            server.popen.send_signal(signal.SIGCONT)
         shows("#health", rf"^latency {measured}$")
         shows("#log", r"joined\n(.*\n)*.*joined")  # again

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import signal
-
-from ..support.process import Process, started, uvicorn
+from ..support.process import Process, started, stopped, uvicorn
 from ..support.server import wait_until
 from .engines import Browser
 from .page import Page
@@ -17,16 +15,13 @@ class TestSilence:
         page.connect("plain", cls="WebSocket")
         page.beat()
         since = page.now()
-        server.popen.send_signal(signal.SIGSTOP)
-        try:
+        with stopped(server):
             page.times_out(since)
             assert page.look("mine", "events") == [
                 *(["open", 1], ["late", 1], ["error", 3], ["close", 3])
             ]
             assert page.look("plain", "closes") == []
             assert page.look("plain", "socket.readyState") == 1
-        finally:
-            server.popen.send_signal(signal.SIGCONT)
 
     def test_network_that_swallows_everything(self, page: Page, server: Process) -> None:
         with Proxy(server.port) as proxy:
@@ -44,12 +39,9 @@ class TestSilence:
         page.connect()
         page.beat()
         since = page.now()
-        server.popen.send_signal(signal.SIGSTOP)
-        try:
+        with stopped(server):
             page.run("mine.socket.close()")
             page.times_out(since)
-        finally:
-            server.popen.send_signal(signal.SIGCONT)
 
     def test_events_that_the_page_makes_up(self, page: Page, server: Process) -> None:
         page.connect()
@@ -65,12 +57,9 @@ class TestSilence:
         )
         assert page.look("mine", "socket.health") == "open"
         since = page.now()
-        server.popen.send_signal(signal.SIGSTOP)
-        try:
+        with stopped(server):
             page.times_out(since)
             assert "of no server" in page.look("mine", "heard")
-        finally:
-            server.popen.send_signal(signal.SIGCONT)
 
 
 def test_server_that_is_late(browser: Browser) -> None:
@@ -86,11 +75,8 @@ def test_server_that_is_late(browser: Browser) -> None:
             }
             """
         )
-        server.popen.send_signal(signal.SIGSTOP)
-        try:
+        with stopped(server):
             wait_until(lambda: page.look("mine", "socket.health") == "late")
-        finally:
-            server.popen.send_signal(signal.SIGCONT)
         wait_until(lambda: page.look("mine", "socket.health") == "open")
         assert page.run("return handled") == [["late", "late"], ["recovered", "open"]]
         assert page.look("mine", "events") == [["open", 1], ["late", 1], ["recovered", 1]]

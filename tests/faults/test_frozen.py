@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -15,7 +12,7 @@ from asgi_keepalive import KeepaliveTimeout, get_keepalive
 
 from ..conftest import SERVERS, Reports, Serve
 from ..support.applications import accept
-from ..support.process import Process
+from ..support.process import stopped
 from ..support.server import Server, kernel_sockets, logged, wait_until
 from ..support.timeouts import CLOSE_TIMEOUT, FAILED, INTERVAL, LATE, TIMEOUT
 from .peer import peer
@@ -32,16 +29,6 @@ async def stream(receive: Any, send: Any) -> Any:
             await asyncio.sleep(0.002)
     except KeepaliveTimeout:
         return await receive()
-
-
-@contextmanager
-def stopped(process: Process) -> Iterator[None]:
-    """Stop a process for the length of the block."""
-    process.popen.send_signal(signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        process.popen.send_signal(signal.SIGCONT)
 
 
 def slowest_answer(server: Server) -> float:

@@ -21,12 +21,12 @@ from asgi_keepalive.extension import Application
 from ..conftest import Reports, Serve
 from ..support.applications import accept, echo
 from ..support.client import CLOSE, PING, TEXT, Client, close_code, cut_off
+from ..support.process import stopped
 from ..support.server import Server, kernel_sockets, logged, wait_until
 from ..support.timeouts import CLOSE_TIMEOUT, FAILED, LOGGED
 from .peer import peer
 from .proxies import Haproxy, Nginx
 from .proxy import IDLE_TIMEOUT, ReloadableProxy
-from .test_frozen import stopped
 
 TIMED_OUT = (1011, "keepalive ping timeout")
 LATE = 1.5

@@ -123,3 +123,13 @@ def running(*command: str, **environment: str) -> Iterator[Process]:
 
 def uvicorn(*flags: str, app: str = "tests.support.app:app") -> list[str]:
     return [sys.executable, "-m", "uvicorn", app, "--port", "PORT", *flags]
+
+
+@contextmanager
+def stopped(process: Process) -> Iterator[None]:
+    """Stop a process for the length of the block."""
+    process.popen.send_signal(signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        process.popen.send_signal(signal.SIGCONT)
