@@ -20,10 +20,12 @@ type Handler = ((this: KeepaliveWebSocket, event: KeepaliveEvent) => unknown) | 
  * with code 1006, `wasClean` false and the reason `keepalive timeout`. With a server that does not
  * have asgi-keepalive it is a plain `WebSocket`, but for `connectTimeout`.
  *
- * Its constructor throws an `Error` where it could not work: if the `WebSocket` that is there when
- * the module is imported is none or no `EventTarget`, does not take `Event` or cannot be extended,
- * if there is no `crypto`, if `connectTimeout` is no time, and for a relative URL where nothing says
- * to what it is relative.
+ * Its constructor throws an `Error` where it could not work:
+ * - The `WebSocket` that is there when the module is imported is missing, is no `EventTarget`, does
+ *   not take `Event`, or cannot be extended.
+ * - There is no `crypto`.
+ * - `connectTimeout` is neither above 0 nor `null`.
+ * - The URL is relative, and nothing says to what.
  */
 export declare class KeepaliveWebSocket extends WebSocket {
   /**
@@ -38,7 +40,7 @@ export declare class KeepaliveWebSocket extends WebSocket {
    */
   readonly latency: number | null;
 
-  /** `late` from the event `late` to `recovered`; `null` while the connection is not open. */
+  /** `"late"` from the event `late` to `recovered`; `null` while the connection is not open. */
   readonly health: "open" | "late" | null;
 
   onlatency: Handler;

@@ -8,21 +8,21 @@
  */
 
 /**
- * Milliseconds between looks, once something is overdue; and that a timer may be late while the
- * page is awake. A shorter sleep is not noticed.
+ * Milliseconds between looks, once something is overdue. A timer that is late by more than this
+ * tells that the page slept.
  */
 const TICK = 1000;
 
-/** Milliseconds that a timer waits: beyond 31 bits it would come at once. */
+/** Milliseconds that a timer waits at most: beyond 31 bits it would come at once. */
 const LONGEST = 1e9;
 
-/** Of events that no other WebSocket has. */
+/** The types of the events that no other WebSocket has. */
 const TYPES = ["latency", "late", "recovered"];
 
-/** Packages and test environments may have put others in their places. */
+/** This is missed where packages and test environments have put others in their places. */
 const FITTING = "a WebSocket to extend, and its Event";
 
-/** What is there in some places, and in others is not: pages, workers, Node and the like. */
+/** Not every place has all of these: pages, workers, Node and the like. */
 const { CloseEvent, WebSocket, crypto, document, location } = globalThis;
 const { defineProperty } = Object;
 
@@ -73,7 +73,8 @@ export class KeepaliveWebSocket extends Base {
       fire(this, "");
       need(this instanceof new.target);
     } catch {
-      need(super.close(), FITTING);
+      // Perhaps it is no object of this class. `close` returns nothing, so this throws.
+      need(this.close(), FITTING);
     }
     this.#nonce = nonce;
     // Not an accessor of the class, as some bases assign it.
@@ -196,9 +197,9 @@ function ask(url, question) {
   const base = (document?.baseURI ?? location?.href)?.replace(/^blob:(?!null)/, "");
   try {
     // Where there is no page, URL may be poorer than WebSocket.
-    const asking = base ? new URL(url, base).href : url + "";
+    const asking = base ? new URL(url, base).href : `${url}`.trim();
     // Not all take http.
-    return asking.replace(/^http/i, "ws") + (asking.includes("?") ? "&" : "?") + question;
+    return asking.replace(/^http/i, "ws") + (/\?/.test(asking) ? "&" : "?") + question;
   } catch {
     return url; // WebSocket says so itself
   }

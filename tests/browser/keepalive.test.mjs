@@ -172,6 +172,8 @@ describe("a drop-in WebSocket", () => {
       const { KeepaliveWebSocket } = await import(`${MODULE}?withoutPage`);
       const { socket } = connected("ws://other/ws", KeepaliveWebSocket);
       assert.equal(socket.asked, `ws://other/ws?asgi-keepalive=${socket.nonce}`);
+      const { asked, nonce } = connected(" ws://other/?a\n", KeepaliveWebSocket).socket;
+      assert.equal(asked, `ws://other/?a&asgi-keepalive=${nonce}`);
     } finally {
       globalThis.URL = URL;
     }

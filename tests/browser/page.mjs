@@ -219,6 +219,11 @@ export class BubblingWebSocket extends FakeWebSocket {
 }
 
 /** As one is that interceptors put in its place, which makes objects of another class. */
-export const ProxiedWebSocket = new Proxy(FakeWebSocket, {
-  construct: (Class, args) => new Class(...args),
-});
+export const ProxiedWebSocket = new Proxy(
+  class extends FakeWebSocket {
+    close() {
+      throw new TypeError("Illegal invocation");
+    }
+  },
+  { construct: (_, args) => new FakeWebSocket(...args) },
+);
