@@ -200,6 +200,8 @@ class BoundedTransport:
             self.close()
             self.hurry()
             return True
+        # The event loop closes it now. Closed twice, asyncio's TLS transport could not be aborted.
+        self._go(Step.CLOSE)
         self.abort_after(self.close_timeout)
         self._stop_writing()
         return False

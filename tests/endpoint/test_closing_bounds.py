@@ -99,6 +99,16 @@ class TestOthers:
         assert told == [1]
 
     @in_no_time
+    async def test_transport_of_tls_is_not_closed_twice(self) -> None:
+        """The event loop closes it at the peer's close_notify; asyncio's could not be aborted."""
+        transport = FakeTransport(can_write_eof=False, buffered=1)
+        one = bounded(transport)
+        assert one.eof_received() is False
+        one.close()
+        await asyncio.sleep(one.close_timeout)
+        assert transport.names() == ["abort"]
+
+    @in_no_time
     async def test_nothing_more_is_written_or_read(self) -> None:
         class Protocol(asyncio.Protocol):
             def data_received(self, data: bytes) -> None:
