@@ -203,9 +203,10 @@ class Endpoint:
             await send(event)
         finally:  # the server may have taken it though the call is cancelled
             if kind == "websocket.accept":
-                self._accepted()
+                self.accepted()
 
-    def _accepted(self) -> None:
+    def accepted(self) -> None:
+        """The handshake is over."""
         if self._receiver is not None:
             self._receiver.begin()
         if not self._adapter.is_open():  # the peer had left before

@@ -89,7 +89,6 @@ def test_it_comes_for_a_peer_whose_close_frame_comes_before_accept(speak: Speak,
 
 def test_it_is_called_by_take_over_if_it_has_happened_before(speak: Speak) -> None:
     speaker = speak()
-    speaker.call("traffic")  # so that the classes have joined the connection
     speaker.accept()
     speaker.client.send(CLOSE, b"\x03\xe8")
     speaker.client.until_end()

@@ -68,11 +68,14 @@ def declare(protocol: Any, join: Callable[[Any], Endpoint], own_send: Send) -> S
         The `send` for the application.
     """
     endpoints: list[Endpoint] = []
+    answers: list[Event] = []  # to the handshake, from before the endpoint
 
     def function(name: str) -> Callable[..., Any]:
         def call(*args: Any) -> Any:
             if not endpoints:
                 endpoints.append(join(protocol))
+                if answers:
+                    endpoints[0].accepted()
             return getattr(endpoints[0], name)(*args)
 
         return call
@@ -82,6 +85,8 @@ def declare(protocol: Any, join: Callable[[Any], Endpoint], own_send: Send) -> S
             await endpoints[0].send(own_send, event)
         else:
             await own_send(event)
+            if not answers:
+                answers.append(event)
 
     extension = {name: function(name) for name in Extension.__annotations__}
     protocol.scope["extensions"][EXTENSION] = extension
