@@ -116,6 +116,12 @@ def test_a_peer_in_tests_is_a_server_like_any_other(module: str) -> None:
     assert parts <= {"extension", "scopes", "state", "testing", "text"}
 
 
+@pytest.mark.parametrize("module", [name for name in MODULES if ".conformance" in name])
+def test_conformance_knows_no_server_but_by_the_extension(module: str) -> None:
+    parts = {name.partition(".")[0] for name in own(module)}
+    assert parts <= {"conformance", "extension", "servers"}
+
+
 def test_observers_need_neither_connection_nor_server() -> None:
     needed = {"extension", "text", "verdict"}
     assert own("asgi_keepalive.observers") == needed
@@ -201,6 +207,7 @@ def test_only_the_middleware_joins_the_parts(module: str) -> None:
     joins = {"calls", "connection", "middleware", "servers"} & own(module)
     expected = {
         "asgi_keepalive.calls": {"connection"},
+        "asgi_keepalive.conformance.application": {"servers"},
         "asgi_keepalive.middleware": {"calls", "connection", "servers"},
     }
     assert joins <= expected.get(module, set())

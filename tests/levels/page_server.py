@@ -9,7 +9,7 @@ import socket
 import sys
 from collections import deque
 from collections.abc import Awaitable, Callable, Generator
-from typing import Any
+from typing import Any, cast
 
 from websockets.frames import Close, Frame, Opcode
 from websockets.http11 import Request, Response
@@ -74,8 +74,9 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the transport."""
-        assert isinstance(transport, asyncio.Transport)
-        self.transport, self.sock = transport, transport.get_extra_info("socket")
+        # uvloop's is of no class of asyncio's.
+        self.transport = cast(asyncio.Transport, transport)
+        self.sock = transport.get_extra_info("socket")
         self.peers.add(self)
 
     def data_received(self, data: bytes) -> None:

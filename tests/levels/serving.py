@@ -14,14 +14,24 @@ from .page_levels import Declaring
 class PageServer(Server):
     """It declares the functions of the extension up to a level."""
 
-    def __init__(self, app: Application, level: int) -> None:
-        super().__init__("asyncio", "127.0.0.1")
+    def __init__(
+        self,
+        app: Application,
+        level: int,
+        connection: type[Declaring] = Declaring,
+        loop: str = "asyncio",
+        ping_interval: float | None = None,
+    ) -> None:
+        super().__init__(loop, "127.0.0.1")
         self._app = app
-        self._connection = type("Connection", (Declaring,), {"level": level})
+        self._connection = type("Connection", (connection,), {"level": level})
         self._stop = asyncio.Event()
+        self._ping_interval = ping_interval
 
     async def serve(self) -> None:
-        await page_server.serve(self._app, self.socket, self._connection, self._stop)
+        await page_server.serve(
+            self._app, self.socket, self._connection, self._stop, self._ping_interval
+        )
 
     def exit(self) -> None:
         self.run(self._stop.set)
