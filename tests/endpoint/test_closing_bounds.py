@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from asgi_keepalive.endpoint.closing import BoundedTransport
+from asgi_keepalive.endpoint.closing import BoundedTransport, State
 
 from ..support.fake_loop import elapsed, fake_loop, in_no_time
 from ..support.transport import FakeTransport, bounded
@@ -97,6 +97,13 @@ class TestOthers:
         one.eof_received()
         one.lost()
         assert told == [1]
+
+    @in_no_time
+    async def test_exit_leaves_a_close_alone_that_has_begun(self) -> None:
+        one = bounded(FakeTransport(buffered=1))
+        one.close()
+        one.close_at_exit(lambda: pytest.fail("it is closed again"))
+        assert one.state is State.HURRYING
 
     @in_no_time
     async def test_transport_of_tls_is_not_closed_twice(self) -> None:

@@ -9,14 +9,13 @@ from typing import Any
 import pytest
 
 from asgi_keepalive import KeepaliveMiddleware, get_keepalive
-from asgi_keepalive.extension import Extension
 
 from ..conftest import Reports
 from ..support.applications import accept, echo
 from ..support.client import CLOSE, PING, PONG, TEXT, Client, close_code, frame
 from ..support.server import running
 from ..support.serving import serving
-from .conftest import CLASSES, Speak
+from .conftest import CLASSES
 
 
 @pytest.fixture(params=CLASSES.values(), ids=list(CLASSES))
@@ -32,12 +31,6 @@ OWN = {"sansio": "websockets-sansio", "wsproto": "wsproto", "legacy": "websocket
 def own(ws: str) -> str:
     [name] = [name for name, cls in CLASSES.items() if cls == ws]
     return OWN[name]
-
-
-def test_all_functions_are_declared(speak: Speak) -> None:
-    extension = speak().side.extension
-    assert set(extension) == set(Extension.__annotations__)
-    assert all(callable(function) for function in extension.values())
 
 
 def test_uvicorns_own_keepalive_is_on_where_nobody_takes_over(

@@ -12,7 +12,7 @@ from typing import Any
 
 from asgi_keepalive import extension, servers
 
-from .client import CLOSE, Client
+from .client import Client
 from .server import Server, wait_until
 
 
@@ -139,14 +139,3 @@ class Speaker:
         wait_until(lambda: self.closings)
         time.sleep(0.05)
         assert len(self.closings) == 1
-
-
-def answered(client: Client) -> list[tuple[int, bytes]]:
-    """Answer the Close frame; return the frames that come until the end, which is no reset."""
-    frames = []
-    with suppress(EOFError):
-        while True:
-            frames.append(client.receive())
-            if frames[-1][0] == CLOSE:
-                client.send(*frames[-1])
-    return frames
