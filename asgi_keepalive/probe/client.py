@@ -49,7 +49,8 @@ class Connection:
         ending: How it has ended; `None` while it is open.
         pings: How many Pings have come.
         last_sent: When it has last sent something, by `time.monotonic()`.
-        silence: The longest time in which nothing passed either way, in seconds.
+        silence: The longest time in which nothing passed either way, in seconds, until a Close
+            frame.
         own_silence: The longest time in which it sent nothing.
     """
 
@@ -156,6 +157,8 @@ class Connection:
             await self.wire.send(data)
 
     def _count_silence(self, now: float) -> None:
+        if self._close is not None:  # it is over, even if TCP stays open
+            return
         self.silence = max(self.silence, now - self._last)
         self.own_silence = max(self.own_silence, now - self.last_sent)
 

@@ -9,11 +9,14 @@ from math import ceil
 from statistics import median
 
 from ..latency import RoundTrips, Statistics
-from .facts import Facts, Rung, Watch
+from .facts import Ending, Facts, Rung, Watch
 from .hops import Guess, guess
 
 ALIKE = 0.2
 """Two times that differ by less than this part of the larger are taken for the same."""
+
+AT_ONCE = 0.25
+"""Seconds that a connection has to live before its end tells of a limit."""
 
 
 def interval(watch: Watch | None) -> float | None:
@@ -34,11 +37,23 @@ def gaps(watch: Watch) -> list[float]:
 
 
 def timeout_seen(facts: Facts) -> float | None:
-    """Return how long the server waits for a Pong; `None` if it does not end the connection."""
+    """Return how long the server waits for a Pong; `None` if that is not why it ends."""
     silent = facts.silent
     if silent is None or silent.ending is None or silent.ping_after is None:
         return None
+    if ended_anyway(facts, silent.ending):
+        return None
     return silent.ending.after - silent.ping_after
+
+
+def ended_anyway(facts: Facts, ending: Ending) -> bool:
+    """Whether a client that behaves well is ended alike, at the same age."""
+    return any(
+        (other.how, other.close_code) == (ending.how, ending.close_code)
+        and _alike(other.after, ending.after)
+        for seen in (facts.busy, facts.watch)
+        if seen is not None and (other := seen.ending) is not None
+    )
 
 
 def statistics(round_trips: Sequence[float]) -> Statistics:
@@ -95,11 +110,11 @@ def idle_limit(facts: Facts) -> Limit | None:
     rungs = [rung for rung in facts.ladder if rung.life]
     if not rungs:
         return None
-    answers = bool(facts.round_trips)  # otherwise a missing Pong says nothing
+    answers = bool(facts.round_trips) and not facts.lost  # otherwise a missing Pong says nothing
     cut = [rung for rung in rungs if rung.ending or (answers and rung.answered is False)]
     life = longest_life(facts)
     if life is not None:
-        cut = [rung for rung in cut if not _alike(rung.life, life)]
+        cut = [rung for rung in cut if not _alike(_lived(rung), life)]
     survived = max((rung.silence for rung in rungs if rung not in cut), default=0.0)
     if not cut:
         return Limit(survived)
@@ -120,4 +135,8 @@ def _limit(cut: list[Rung], survived: float) -> Limit:
 
 
 def _alike(one: float, other: float) -> bool:
-    return abs(one - other) <= ALIKE * max(one, other)
+    return abs(one - other) <= max(AT_ONCE, ALIKE * max(one, other))
+
+
+def _lived(rung: Rung) -> float:
+    return rung.ending.after if rung.ending is not None else rung.life

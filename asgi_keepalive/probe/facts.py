@@ -15,7 +15,7 @@ class Ending:
             followed a Close frame, or the name of the system's error.
         close_code: That of the Close frame; `None` if no Close frame came, and 1005 if it had none.
         close_reason: That of the Close frame.
-        error: The rule of RFC 6455 that the other end has broken.
+        error: Why the client had to fail the connection, as RFC 6455 calls it.
         asked: Whether the end came only in answer to something that the client sent.
     """
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from .conclusions import Limit, expected, idle_limit, longest_life
+from .conclusions import AT_ONCE, Limit, expected, idle_limit, longest_life
 from .facts import Facts, Watch
 from .wording import ended, seconds
 
@@ -54,11 +54,13 @@ def _keepalive(facts: Facts) -> Iterator[Finding]:
 def _watch(facts: Facts, watch: Watch) -> Iterator[Finding]:
     limit = idle_limit(facts)
     if watch.ending is not None:
+        after = seconds(watch.ending.after)
         yield Finding(
-            "ended", f"A client that answered every Ping was ended: {ended(watch.ending)}."
+            "ended", f"A client that behaved well was ended after {after}: {ended(watch.ending)}."
         )
     elif watch.earlier is not None and (limit is None or limit.at_most is None):
-        yield Finding("ended", f"A silent client was ended: {ended(watch.earlier)}.")
+        after = seconds(watch.earlier.after)
+        yield Finding("ended", f"A silent client was ended after {after}: {ended(watch.earlier)}.")
     if watch.ending is None and not (
         watch.pings or facts.interrupted or _pings_later(facts, watch)
     ):
@@ -76,7 +78,7 @@ def _pings_later(facts: Facts, watch: Watch) -> bool:
 
 
 def _path(facts: Facts) -> Iterator[Finding]:
-    if (life := longest_life(facts)) is not None:
+    if (life := longest_life(facts)) is not None and life > AT_ONCE:
         yield Finding(
             "longest-life",
             f"A connection that was never silent was ended after {seconds(life)}: no Ping helps.",

@@ -26,6 +26,7 @@ KEEPALIVE = Guess(SERVER, "its keepalive says so, in a Close frame 1011")
 SPEAKS = Guess(
     SERVER, "a Close frame came; a gateway that ends the WebSocket itself does that, too"
 )
+FAILED = Guess(SERVER, "it sent what the client had to fail the connection for")
 IN_ORDER = Guess(
     PROXY, "TCP was closed in order and no Close frame came, so it does not speak WebSocket"
 )
@@ -38,6 +39,8 @@ def guess(ending: Ending | None) -> Guess:
     """Guess what has ended a connection; `None` is one on which a Ping was not answered."""
     if ending is None:
         return DROPPED
+    if ending.error is not None:
+        return FAILED
     if ending.close_code is not None:
         return KEEPALIVE if ending.close_code == 1011 else SPEAKS
     if ending.how in ("FIN", "close_notify"):
@@ -52,7 +55,7 @@ class Product:
     Attributes:
         name: Its name.
         signs: What the headers by which it speaks of itself contain, in lower case.
-        setting: What bounds the idle time.
+        setting: What bounds the idle time; empty if nobody can set it.
         page: Where the documentation tells of it.
     """
 
@@ -69,7 +72,7 @@ PRODUCTS = (
     Product("Varnish", ("varnish",), "pipe_timeout", "deployment.html#varnish"),
     Product("Caddy", ("caddy",), "stream_timeout", "deployment.html#caddy"),
     Product("Envoy", ("envoy",), "stream_idle_timeout", "timeouts.html#idle-limits"),
-    Product("Cloudflare", ("cloudflare", "cf-ray"), "no setting", "timeouts.html#idle-limits"),
+    Product("Cloudflare", ("cloudflare", "cf-ray"), "", "timeouts.html#idle-limits"),
     Product("AWS", ("awselb", "cloudfront"), "the idle timeout", "timeouts.html#idle-limits"),
     Product(
         "Google Cloud",
@@ -77,8 +80,8 @@ PRODUCTS = (
         "the timeout of the backend service",
         "timeouts.html#limits-that-no-ping-can-help",
     ),
-    Product("Heroku", ("heroku", "vegur"), "no setting", "timeouts.html#idle-limits"),
-    Product("Fly.io", ("fly-request-id", "fly.io"), "no setting", "timeouts.html#idle-limits"),
+    Product("Heroku", ("heroku", "vegur"), "", "timeouts.html#idle-limits"),
+    Product("Fly.io", ("fly-request-id", "fly.io"), "", "timeouts.html#idle-limits"),
 )
 
 QUIET = (

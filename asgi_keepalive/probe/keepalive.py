@@ -8,6 +8,7 @@ from time import monotonic
 from websockets.frames import Opcode
 
 from .client import Answers, Connection, Received
+from .conclusions import AT_ONCE
 from .connecting import connected
 from .facts import Ending, Facts, ServerPing, Trial, Watch
 from .target import Target
@@ -33,8 +34,9 @@ async def watch(target: Target, facts: Facts, seconds: float) -> None:
     """
     await _watch(target, facts, seconds)
     seen = facts.watch
-    if seen is not None and seen.ending is not None and not seen.pings:
-        await _watch(target, facts, seconds, max(0.1, seen.ending.after / 3), seen.ending)
+    ending = seen.ending if seen is not None and not seen.pings else None
+    if ending is not None and ending.after > AT_ONCE:
+        await _watch(target, facts, seconds, ending.after / 3, ending)
 
 
 async def _watch(
@@ -62,6 +64,7 @@ async def _watch(
                 elif received.opcode in (Opcode.TEXT, Opcode.BINARY):
                     seen.messages += 1
         finally:
+            connection.settle()
             seen.seconds = monotonic() - connection.opened
             seen.ending = connection.ending
 
@@ -90,15 +93,19 @@ async def misbehave(
         return _trial(connection, ping_after)
 
 
-async def read_nothing(target: Target, patience: float) -> Trial:
+async def read_nothing(target: Target, patience: float, between: float | None) -> Trial:
     """Read nothing, and see how that ends.
+
+    Args:
+        patience: How long to wait for the end, in seconds.
+        between: How often it sends a Ping of its own, in seconds; `None` for never.
 
     Raises:
         NotConnected: The endpoint cannot be reached any more.
     """
     async with connected(target, receive_buffer=RECEIVE_BUFFER) as connection:
         connection.answers = Answers.NONE
-        hung_up = await connection.wire.hung_up(connection.opened + patience)
+        hung_up = await _hung_up(connection, connection.opened + patience, between)
         at = monotonic()
         unread = await connection.unread(at + DRAIN)
         waited, ending = at - connection.opened, None
@@ -109,10 +116,20 @@ async def read_nothing(target: Target, patience: float) -> Trial:
         return Trial(waited, None, ending, unread)
 
 
+async def _hung_up(connection: Connection, until: float, between: float | None) -> bool:
+    """Return whether it ends until then; send Pings of its own meanwhile."""
+    while between is not None and (at := connection.last_sent + between) < until:
+        if await connection.wire.hung_up(at):
+            return True
+        await connection.ping(b"")
+    return await connection.wire.hung_up(until)
+
+
 async def _next(connection: Connection, until: float, between: float | None) -> Received | None:
     """Return the next frame, and send a Ping of its own wherever nothing was sent for long."""
     while True:
-        at = until if between is None else min(until, connection.last_sent + between)
+        quiet = between is None or connection.is_closing
+        at = until if quiet else min(until, connection.last_sent + (between or 0))
         received = await connection.next(at)
         if received is not None or connection.ending is not None or monotonic() >= until:
             return received

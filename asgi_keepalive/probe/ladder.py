@@ -8,6 +8,7 @@ One more connection is never silent. If that is cut, too, it was not the silence
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable
 from time import monotonic
 
 from .client import Connection
@@ -27,17 +28,25 @@ async def climb(target: Target, facts: Facts, limit: float, count: int) -> None:
     """Let connections be silent for up to `limit` seconds.
 
     Raises:
-        NotConnected: The endpoint cannot be reached any more.
+        NotConnected: One of them was refused; the others have done what they are for.
     """
     facts.ladder = [Rung(goal) for goal in goals(limit, count)]
     facts.busy = Rung(0.0)
+    refused: list[NotConnected] = []
+    async with asyncio.TaskGroup() as group:
+        group.create_task(_unless_refused(_be_busy(target, facts.busy, limit), refused))
+        for rung in facts.ladder:
+            group.create_task(_unless_refused(_be_silent(target, rung), refused))
+    if refused:
+        raise refused[0]
+
+
+async def _unless_refused(climbing: Awaitable[None], refused: list[NotConnected]) -> None:
+    """Let one connection be refused without an end to the others."""
     try:
-        async with asyncio.TaskGroup() as group:
-            for rung in facts.ladder:
-                group.create_task(_be_silent(target, rung))
-            group.create_task(_be_busy(target, facts.busy, limit))
-    except ExceptionGroup as errors:
-        raise NotConnected(str(errors.exceptions[0])) from None
+        await climbing
+    except NotConnected as error:
+        refused.append(error)
 
 
 async def _be_silent(target: Target, rung: Rung) -> None:
@@ -64,7 +73,8 @@ async def _be_busy(target: Target, busy: Rung, limit: float) -> None:
     async with connected(target) as connection:
         try:
             while connection.ending is None and monotonic() < connection.opened + limit:
-                await connection.ping(b"busy")
+                if not connection.is_closing:
+                    await connection.ping(b"busy")
                 await connection.last(monotonic() + between)
         finally:
             _note(connection, busy)

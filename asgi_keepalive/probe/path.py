@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import re
+from math import isfinite
 from time import monotonic
 
 from websockets.frames import Opcode
@@ -69,5 +70,13 @@ def heartbeat(nonce: str, payload: bytes) -> Heartbeats | None:
     text = payload.decode(errors="replace")
     if not re.fullmatch(nonce + r"\{.*\}", text):
         return None
-    told = json.loads(text[len(nonce) :])
-    return Heartbeats(told.get("interval"), told.get("timeout"))
+    try:
+        told = json.loads(text[len(nonce) :])
+    except ValueError:
+        return None
+    return Heartbeats(_number(told.get("interval")), _number(told.get("timeout")))
+
+
+def _number(told: object) -> float | None:
+    """Return what is told if it is a time, and not anything else that JSON has."""
+    return float(told) if isinstance(told, int | float) and isfinite(told) else None

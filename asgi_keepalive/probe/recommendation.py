@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from math import ceil, floor
 
-from .conclusions import Limit, idle_limit, interval, longest_life, statistics
+from .conclusions import AT_ONCE, Limit, expected, idle_limit, interval, longest_life, statistics
 from .facts import Facts
 from .hops import DOCS, PROXY, QUIET, SERVER, default, products
 from .options import STEP
@@ -18,6 +18,7 @@ DEFAULT = 20.0
 NEAR = 0.02
 """The retransmission timeout of RFC 6298, in seconds, below which a path is a local one."""
 
+SHORTEST_INTERVAL = 0.1
 NEAR_TIMEOUT = 5.0
 LONGEST_TIMEOUT = 60.0
 
@@ -54,6 +55,16 @@ def recommend(facts: Facts) -> Recommendation | None:
     )
 
 
+def advice(status: int) -> str:
+    """Return what to look at if an upgrade is answered by another status than 101."""
+    if status in (401, 403):
+        return "The server refuses this client: does it want a Cookie or an Origin (--header)?"
+    if 300 <= status < 400:
+        return "The server sends clients elsewhere: probe where Location leads, as ws:// or wss://."
+    proxies = f"Do all proxies pass upgrades on? {DOCS}deployment.html#reverse-proxies"
+    return f"Is the path right? {proxies}" if status == 404 else proxies
+
+
 def nice(value: float) -> float:
     """Return a number that is not larger, and easier to read."""
     for step in 5.0, 1.0, 0.1:
@@ -65,17 +76,17 @@ def nice(value: float) -> float:
 def _interval(facts: Facts, limit: Limit | None) -> tuple[float, str]:
     if limit is not None and limit.at_most is not None:
         lowest = max(limit.at_least, limit.at_most / STEP)
-        return min(DEFAULT, nice(lowest / 2)), (
+        return max(SHORTEST_INTERVAL, min(DEFAULT, nice(lowest / 2))), (
             f"at most half of the silence that is survived, {seconds(lowest)}, so that one lost"
             " packet does not cost the connection"
         )
     pings = interval(facts.watch)
-    if pings is not None and pings <= DEFAULT:
+    if pings is not None and SHORTEST_INTERVAL <= pings <= DEFAULT:
         return nice(pings), "what the server has now; nothing cut a connection on which it pinged"
     survived = limit.at_least if limit is not None else 0.0
+    seen = f" no silence of up to {seconds(survived)} was cut, and" if survived > AT_ONCE else ""
     return DEFAULT, (
-        f"the default; no silence of up to {seconds(survived)} was cut, and it suits all limits"
-        f" that are listed at {DOCS}timeouts.html#idle-limits"
+        f"the default;{seen} it suits all limits that are listed at {DOCS}timeouts.html#idle-limits"
     )
 
 
@@ -104,7 +115,9 @@ def _changes(facts: Facts, limit: Limit | None) -> Iterator[str]:
     watch = facts.watch
     if watch is not None and not (watch.pings or watch.ending):
         yield "Let the server ping: KeepaliveMiddleware does, with these settings."
-    if longest_life(facts) is not None:
+    elif limit is not None and limit.at_most and (expected(watch) or 0) > limit.at_most / 2:
+        yield "Let the server ping more often, with these settings."
+    if (life := longest_life(facts)) is not None and life > AT_ONCE:
         yield (
             "Raise the limit of the connection's life, and let clients reconnect:"
             f" {DOCS}timeouts.html#limits-that-no-ping-can-help"
@@ -121,8 +134,9 @@ def _changes(facts: Facts, limit: Limit | None) -> Iterator[str]:
 
 def _proxies(facts: Facts, limit: str) -> Iterator[str]:
     for product in (named := products(facts.handshake.headers)):
+        setting = product.setting or "the limit, for which there is no setting,"
         yield (
-            f"{product.name}: {product.setting} is about {limit}; with Pings it need not be"
+            f"{product.name}: {setting} is about {limit}; with Pings it need not be"
             f" raised. {DOCS}{product.page}"
         )
     if not named:

@@ -114,4 +114,6 @@ class Probe:
     async def _unread(self) -> None:
         first = expected(self._facts.watch) or 0
         if sys.platform != "win32":  # where a connection that is not read does not tell its end
-            self._facts.unread = await read_nothing(self._target, first + self._options.patience)
+            self._facts.unread = await read_nothing(
+                self._target, first + self._options.patience, self._between
+            )

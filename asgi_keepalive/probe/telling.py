@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from .conclusions import (
+    ended_anyway,
     gaps,
     histogram,
     idle_limit,
@@ -17,9 +18,8 @@ from .conclusions import (
 )
 from .facts import Facts, Rung, Trial, Watch
 from .findings import cut, findings
-from .hops import DOCS
 from .payloads import classify
-from .recommendation import recommend
+from .recommendation import advice, recommend
 from .wording import ended, printable, seconds
 
 WIDEST = 30
@@ -82,13 +82,14 @@ def _keepalive(facts: Facts) -> Lines:
     if facts.watch is not None:
         yield from _watch(facts.watch)
     if facts.silent is not None:
-        yield "answers nothing", _trial(facts.silent)
+        yield "answers nothing", _trial(facts, facts.silent)
         if facts.silent.ending is None:
             yield "wrong Pong", "not tried, as a missing one has no consequence"
     if facts.wrong is not None:
-        yield "wrong Pong", _wrong(facts.wrong)
+        yield "wrong Pong", _wrong(facts, facts.wrong)
     if facts.unread is not None:
-        yield "reads nothing", f"{_trial(facts.unread)}; {facts.unread.unread} bytes were unread"
+        text = _trial(facts, facts.unread)
+        yield "reads nothing", f"{text}; {facts.unread.unread} bytes were unread"
 
 
 def _watch(watch: Watch) -> Lines:
@@ -113,19 +114,22 @@ def _watch(watch: Watch) -> Lines:
         yield "ended", f"{ended(watch.ending)}, after {seconds(watch.ending.after)}"
 
 
-def _wrong(wrong: Trial) -> str:
-    if wrong.ping_after is None:
-        return _trial(wrong)
+def _wrong(facts: Facts, wrong: Trial) -> str:
+    text = _trial(facts, wrong)
+    if wrong.ping_after is None or (wrong.ending and ended_anyway(facts, wrong.ending)):
+        return text
     does = "satisfies it" if wrong.ending is None else "does not satisfy it"
-    return f"{does}: {_trial(wrong)}"
+    return f"{does}: {text}"
 
 
-def _trial(trial: Trial) -> str:
+def _trial(facts: Facts, trial: Trial) -> str:
     if trial.ending is None:
         no_ping = "no Ping came; " if trial.ping_after is None and trial.unread is None else ""
         return f"{no_ping}still connected after {seconds(trial.waited)}"
     text = f"{ended(trial.ending)}, after {seconds(trial.ending.after)}"
-    if trial.ping_after is not None:
+    if ended_anyway(facts, trial.ending):
+        text += ", as a client that behaves well"
+    elif trial.ping_after is not None:
         text += f", {seconds(trial.ending.after - trial.ping_after)} after the first Ping"
     return text
 
@@ -209,7 +213,7 @@ def _recommendation(facts: Facts) -> Lines:
     recommended = recommend(facts)
     if recommended is None:
         if facts.handshake.error is not None and facts.handshake.status is not None:
-            yield "", f"Do all proxies pass upgrades on? {DOCS}deployment.html#reverse-proxies"
+            yield "", advice(facts.handshake.status)
         return
     settings = f"{recommended.ping_interval:g}, ping_timeout={recommended.ping_timeout:g}"
     yield "", f"KeepaliveMiddleware(app, ping_interval={settings})"

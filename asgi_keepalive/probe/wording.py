@@ -25,7 +25,7 @@ def ended(ending: Ending) -> str:
         ending.how, ending.how
     )
     if ending.error is not None:
-        return f"what came breaks RFC 6455 ({ending.error}), then {tcp}"
+        return f"the client had to fail the connection ({ending.error}), then {tcp}"
     if ending.close_code is None:
         return f"{tcp} without a Close frame"
     reason = f" ({ending.close_reason})" if ending.close_reason else ""

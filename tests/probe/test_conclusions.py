@@ -141,6 +141,7 @@ def test_the_end_of_a_busy_one_is_no_idle_limit() -> None:
         (Ending(1, "close_notify"), "a proxy", "closed in order"),
         (Ending(1, "FIN", 1011), "the server", "its keepalive"),
         (Ending(1, "FIN", 1001), "the server", "a Close frame came"),
+        (Ending(1, "FIN", error="invalid opcode"), "the server", "had to fail"),
     ],
 )
 def test_guesses(ending: Ending | None, hop: str, why: str) -> None:

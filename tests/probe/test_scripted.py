@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import threading
 import time
 from contextlib import suppress
 from typing import Any
@@ -137,14 +138,20 @@ def test_pings_behind_an_idle_limit_that_is_shorter(
     assert near(keepalive["interval"], 2 * IDLE)
     assert near(keepalive["timeout"], 2 * IDLE)
     assert keepalive["wrong_pong"]["ending"]["close_code"] == 1011
+    assert keepalive["unread"]["ending"]["after"] > 3 * IDLE, "it was not cut for silence"
 
 
-@pytest.mark.parametrize("end", ["close", "reset", "fin"])
-def test_what_ends_each_connection(probed: Probed, end: str) -> None:
+@pytest.mark.parametrize("end", ["close", "stay", "reset", "fin"])
+def test_what_ends_each_connection_at_once(probed: Probed, end: str) -> None:
+    """That is no limit of silence nor of life, for which settings could be recommended."""
+
     def served(peer: Peer) -> None:
-        peer.accept(then=b"\x88\0" if end == "close" else b"")
+        peer.accept(then=b"\x88\0" if end in ("close", "stay") else b"")
         if end == "close":
             peer.answer()
+        elif end == "stay":
+            while True:
+                peer.receive()
         elif end == "reset":
             time.sleep(0.02)
             peer.reset()
@@ -153,12 +160,16 @@ def test_what_ends_each_connection(probed: Probed, end: str) -> None:
             peer.answer()
 
     with scripted(served) as port:
-        status, report = probed(f"ws://127.0.0.1:{port}/", "--send", "hello")
+        status, report = probed(f"ws://127.0.0.1:{port}/", "--send", "hello", idle_limit=0.6)
     assert status == 1
     assert names(report) == {"ended"}
+    assert report["recommendation"]["ping_interval"] == 20
+    assert report["recommendation"]["changes"] == []
+    assert report["keepalive"]["watched"]["earlier"] is None, "it was not silent for too long"
     ending = report["keepalive"]["watched"]["ending"]
     assert (ending["how"], ending["close_code"]) == {
         "close": ("FIN", 1005),
+        "stay": ("open", 1005),
         "reset": ("RST", None),
         "fin": ("FIN", None),
     }[end]
@@ -168,8 +179,12 @@ def test_tcp_that_stays_open_after_a_close_frame(probed: Probed) -> None:
     def served(peer: Peer) -> None:
         peer.accept()
         peer.answer(life=0.1)
-        peer.send(PING, b"")
-        peer.answer(idle=0.2)
+        with suppress(TimeoutError):
+            while True:
+                peer.send(PING, b"")
+                while peer.receive(0.2)[0] != PONG:
+                    pass
+                time.sleep(0.1)
         peer.send(CLOSE, (1011).to_bytes(2, "big") + b"late")
         while True:
             peer.receive()
@@ -311,6 +326,71 @@ def test_what_refuses_later_connections(probed: Probed) -> None:
     assert status == 1
     reason = "upgrade: the response is HTTP/1.1 429"
     assert report["refused"] == {"heartbeats": reason, "watch": reason, "ladder": reason}
+
+
+def test_what_allows_few_connections(probed: Probed) -> None:
+    """One connection of the ladder is refused, and the others go on."""
+    lock = threading.Lock()
+    count = 0
+
+    def served(peer: Peer) -> None:
+        nonlocal count
+        with lock:
+            count += 1
+            allowed = count <= 3
+        try:
+            if not allowed:
+                peer.read_request()
+                peer.socket.sendall(b"HTTP/1.1 429 Too Many\r\n\r\n")
+                return
+            peer.accept()
+            peer.answer()
+        finally:
+            with lock:
+                count -= 1
+
+    with scripted(served) as port:
+        _, report = probed(f"ws://127.0.0.1:{port}/", watch=0.1, idle_limit=0.5, parallel=1)
+    assert report["refused"] == {"ladder": "upgrade: the response is HTTP/1.1 429"}
+    assert names(report) == {"no-ping", "refused"}
+    ladder = [*report["path"]["ladder"], report["path"]["busy"]]
+    assert sum(rung["life"] >= rung["goal"] > 0 for rung in ladder) >= 2
+
+
+def test_silence_ends_with_a_close_frame(probed: Probed) -> None:
+    def served(peer: Peer) -> None:
+        peer.accept()
+        peer.answer(idle=IDLE)
+        peer.send(CLOSE, (1001).to_bytes(2, "big"))
+        while True:
+            peer.receive()
+
+    report = laddered(probed, served)
+    limit = report["path"]["idle_limit"]
+    assert near(limit["at_least"], IDLE)
+    assert limit["exact"]
+    assert names(report) == {"no-ping", "idle-limit"}
+
+
+def test_pongs_that_are_late_behind_messages(probed: Probed) -> None:
+    """They say nothing of a connection that was forgotten."""
+    count = 0
+
+    def served(peer: Peer) -> None:
+        nonlocal count
+        peer.accept()
+        while True:
+            with suppress(TimeoutError):
+                opcode, payload = peer.receive(0.02)
+                if opcode == PING and not count:
+                    count += 1
+                    peer.send(PONG, payload)
+            peer.send(TEXT, b"x")
+
+    report = laddered(probed, served)
+    assert report["path"]["idle_limit"]["at_most"] is None
+    assert names(report) >= {"no-pong"}
+    assert "idle-limit" not in names(report)
 
 
 def test_message_to_begin_with(probed: Probed) -> None:

@@ -18,6 +18,7 @@ from asgi_keepalive.probe.facts import (
     Watch,
 )
 from asgi_keepalive.probe.findings import findings
+from asgi_keepalive.probe.path import heartbeat
 from asgi_keepalive.probe.recommendation import nice, recommend
 from asgi_keepalive.probe.structured import structured
 from asgi_keepalive.probe.telling import sections
@@ -87,12 +88,12 @@ ENDED = Ending(3, "FIN")
         (
             {"watch": Watch(60, PINGS, ending=ENDED)},
             "ended",
-            "A client that answered every Ping was ended: FIN without a Close frame.",
+            "A client that behaved well was ended after 3 s: FIN without a Close frame.",
         ),
         (
             {"watch": Watch(60, PINGS, between=1, earlier=ENDED)},
             "ended",
-            "A silent client was ended: FIN without a Close frame.",
+            "A silent client was ended after 3 s: FIN without a Close frame.",
         ),
         (
             {"watch": Watch(60), "heartbeats": None, "silent": None},
@@ -225,7 +226,19 @@ def test_report_of_what_is_good() -> None:
         ),
         (
             {"handshake": Handshake(status=404, http="HTTP/1.1", error="x")},
+            "Recommendation : Is the path right? Do all proxies pass upgrades on? https",
+        ),
+        (
+            {"handshake": Handshake(status=400, http="HTTP/1.1", error="x")},
             "Recommendation : Do all proxies pass upgrades on? https",
+        ),
+        (
+            {"handshake": Handshake(status=403, http="HTTP/1.1", error="x")},
+            "Recommendation : The server refuses this client",
+        ),
+        (
+            {"handshake": Handshake(status=302, http="HTTP/1.1", error="x")},
+            "Recommendation : The server sends clients elsewhere: probe where Location leads",
         ),
         (
             {"handshake": Handshake(status=101, headers=[("Server", "\x1b[31m")])},
@@ -235,6 +248,17 @@ def test_report_of_what_is_good() -> None:
 )
 def test_lines(facts: dict[str, Any], line: str) -> None:
     assert line in report(changed(**facts))
+
+
+def test_what_ends_good_clients_as_well_is_no_answer_to_bad_ones() -> None:
+    facts = changed(busy=Rung(0, 40, 1, 1, ending=Ending(41, "FIN", 1011)))
+    text = report(facts)
+    assert json.loads(structured(facts))["keepalive"]["timeout"] is None
+    assert "It ends a connection" not in text
+    for label in "answers nothing", "wrong Pong":
+        line = "Close frame 1011 (keepalive ping timeout), then FIN, after 40 s, as a client that"
+        assert f"{label}: {line} behaves well" in text
+    assert "reads nothing: RST without a Close frame, after 40 s; 100" in text
 
 
 def test_report_of_what_was_interrupted_at_once() -> None:
@@ -263,11 +287,14 @@ def test_report_of_what_cannot_be_reached() -> None:
         ({"watch": Watch(60), "ladder": []}, 20, 20, "Let the server ping"),
         ({"watch": Watch(99, [ServerPing(45, 0, b"")])}, 20, 20, None),
         ({"watch": Watch(99, [ServerPing(at, 0, b"") for at in (1, 1.512)])}, 0.5, 20, None),
+        ({"ladder": CUT}, 15, 20, "Let the server ping more often, with these settings."),
         ({"ladder": CUT}, 15, 20, "perhaps HAProxy (timeout tunnel), "),
         ({"ladder": CUT}, 15, 20, "30 s is the default of Google Cloud's load balancer."),
         ({"ladder": [Rung(9, 3, 3, 3, ending=ENDED)]}, 1.5, 2.7, "its limit is about 3 s;"),
         ({"ladder": [Rung(9, 30, 30, 30, ending=CLOSED)]}, 15, 20, "The server itself ends silent"),
         ({"ladder": [Rung(9, 90, 90, 90, answered=False)]}, 20, 20, None),
+        ({"ladder": [Rung(9, 0.06, 0.06, 0.06, ending=ENDED)]}, 0.1, 0.054, "more often"),
+        ({"watch": Watch(9, [ServerPing(1, 0, b"")] * 4)}, 20, 20, None),
         ({"busy": CUT[0]}, 20, 20, "limits-that-no-ping-can-help"),
     ],
 )
@@ -288,9 +315,33 @@ def test_a_proxy_that_names_itself() -> None:
     facts.handshake.headers.append(("Server", "nginx"))
     recommended = recommend(facts)
     assert recommended is not None
-    [change, _] = recommended.changes
+    [_, change, _] = recommended.changes
     assert change.startswith("nginx: proxy_read_timeout is about 30 s; with Pings it need not be")
     assert change.endswith("/deployment.html#nginx")
+
+
+def test_a_proxy_that_has_no_setting() -> None:
+    facts = changed(ladder=CUT)
+    facts.handshake.headers.append(("Server", "cloudflare"))
+    recommended = recommend(facts)
+    assert recommended is not None
+    assert recommended.changes[1].startswith(
+        "Cloudflare: the limit, for which there is no setting, is about 30 s;"
+    )
+
+
+@pytest.mark.parametrize(
+    ("told", "found"),
+    [
+        ('{"interval": 20, "timeout": null}', Heartbeats(20, None)),
+        ('{"interval": "20", "timeout": NaN}', Heartbeats(None, None)),
+        ("{}", Heartbeats(None, None)),
+        ("{nonsense}", None),
+        ("nonsense", None),
+    ],
+)
+def test_heartbeats(told: str, found: Heartbeats | None) -> None:
+    assert heartbeat("nonce", f"nonce{told}".encode()) == found
 
 
 @pytest.mark.parametrize(
@@ -326,7 +377,7 @@ def test_seconds(value: float, text: str) -> None:
         (Ending(1, "FIN", 1005), "Close frame without a code, then FIN"),
         (
             Ending(1, "FIN", error="invalid opcode"),
-            "what came breaks RFC 6455 (invalid opcode), th",
+            "the client had to fail the connection (invalid opcode), then FIN",
         ),
     ],
 )
