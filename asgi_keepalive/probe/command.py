@@ -16,8 +16,18 @@ from .findings import findings
 from .options import Options
 from .running import Probe
 from .structured import structured
-from .target import Target, parse_header, parse_subprotocol, parse_url, tls_context
+from .target import (
+    Target,
+    parse_header,
+    parse_message,
+    parse_subprotocol,
+    parse_url,
+    tls_context,
+)
 from .telling import sections
+
+MOST_RUNGS = 50
+"""So many connections may be open at once."""
 
 INTERRUPTED = 130
 """The exit status after Ctrl-C, as shells have it."""
@@ -44,7 +54,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="a subprotocol to offer; may be repeated",
     )
-    add("--send", metavar="TEXT", help="a text message to send on each connection at first")
+    add(
+        "--send",
+        type=_checked(parse_message),
+        metavar="TEXT",
+        help="a text message to send on each connection at first",
+    )
     add(
         "--ca",
         type=_checked(tls_context),
@@ -59,7 +74,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         ("watch", _positive, default.watch, "to wait for Pings of the server"),
         ("patience", _positive, default.patience, "to wait for the end of a bad client"),
         ("idle-limit", _not_negative, default.idle_limit, "of silence at most; 0 for no ladder"),
-        ("rungs", _count, default.rungs, "connections of the ladder, which are open at once"),
+        ("rungs", _rungs, default.rungs, "connections of the ladder, which are open at once"),
         ("pings", _count, default.pings, "Pings that measure the round trip"),
         ("parallel", _count, default.parallel, "other connections at once; from 2 on also beside"
          " the ladder"),
@@ -157,6 +172,14 @@ def _positive(text: str) -> float:
 def _not_negative(text: str) -> float:
     """Return a time in seconds, or 0."""
     return _number(text, 0.0)
+
+
+@_checked
+def _rungs(text: str) -> int:
+    """Return how many connections there may be in a ladder."""
+    if not 1 <= int(text) <= MOST_RUNGS:
+        raise ValueError(f"{text} is not from 1 to {MOST_RUNGS}")
+    return int(text)
 
 
 @_checked

@@ -152,8 +152,10 @@ class Steps:
             if len(received) > LONGEST_HEAD:
                 raise NotConnected("upgrade: the head of the response has no end")
             if not (data := await wire.receive(monotonic() + self._target.timeout)):
-                raise NotConnected(f"upgrade: {wire.how} before a response had come")
+                raise NotConnected(f"upgrade: {wire.how} before a response had come{_hint(wire)}")
             received += data
+            if not received.startswith(b"HTTP/"[: len(received)]):
+                raise NotConnected(f"upgrade: no HTTP comes{_hint(wire)}")
         self._seen.upgrade = self._next("open")
         head, _, rest = received.partition(b"\r\n\r\n")
         _read_head(self._seen, head)
@@ -202,12 +204,18 @@ def _read_head(seen: Handshake, head: bytes) -> None:
             seen.subprotocol = value.strip()
 
 
+def _hint(wire: Wire) -> str:
+    """Return what may be the cause if no HTTP comes."""
+    return "" if wire.secure else "; perhaps it wants TLS, wss:// instead of ws://"
+
+
 def _reason(error: Exception) -> str:
     """Return what has gone wrong, in as few words as possible."""
     if isinstance(error, ssl.SSLCertVerificationError):
-        return f"the certificate is not trusted: {error.verify_message}"
+        return f"the certificate is not trusted: {error.verify_message.rstrip('.')}"
     if isinstance(error, ssl.SSLError):
-        return error.reason or str(error)
+        reason = error.reason or str(error)
+        return f"{reason}; perhaps it speaks no TLS, ws:// instead of wss://"
     if isinstance(error, OSError) and (error.errno or 0) > 0:  # asyncio has words of its own
         return os.strerror(error.errno or 0)
     return getattr(error, "strerror", None) or str(error)

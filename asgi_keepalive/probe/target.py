@@ -6,6 +6,7 @@ import re
 import ssl
 from dataclasses import dataclass, replace
 from typing import Self
+from urllib.parse import urlsplit
 
 from websockets.exceptions import InvalidURI
 from websockets.uri import WebSocketURI, parse_uri
@@ -52,6 +53,8 @@ def parse_url(url: str) -> WebSocketURI:
     if re.search(r"[\x00-\x20\x7f]", url):
         raise ValueError(f"{url!r} has a space or a control character in it")
     try:
+        if urlsplit(url).port == 0:
+            raise ValueError("there is no port 0")
         return parse_uri(url)
     except InvalidURI as error:
         raise ValueError(str(error)) from None
@@ -73,6 +76,19 @@ def parse_header(line: str) -> tuple[str, str]:
     if name.lower() in HANDSHAKE:
         raise ValueError(f"{name} belongs to the handshake and cannot be given")
     return name, value.strip()
+
+
+def parse_message(text: str) -> str:
+    """Return a text that can be sent.
+
+    Raises:
+        ValueError: It is not valid Unicode, and a text message is UTF-8.
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"{text!r} is no text, and only text can be sent") from None
+    return text
 
 
 def parse_subprotocol(name: str) -> str:

@@ -30,12 +30,17 @@ class Wire:
         tls: What verifies the server; `None` for no TLS.
         host: The name to verify.
         timeout: Seconds that sending may take.
+
+    Attributes:
+        how: How it has ended; `None` while it has not.
+        secure: Whether TLS is on it.
     """
 
     def __init__(
         self, sock: socket.socket, tls: ssl.SSLContext | None, host: str, timeout: float
     ) -> None:
-        self.how: str | None = None  # it has ended
+        self.how: str | None = None
+        self.secure = tls is not None
         self._socket = sock
         self._timeout = timeout
         self._broken: str | None = None

@@ -62,6 +62,10 @@ def url() -> Iterator[str]:
         (["probe", "ws://a", "--idle-limit", "-1"], "argument --idle-limit: -1 is too small, or"),
         (["probe", "ws://a", "--pings", "0"], "argument --pings: 0 is too small, or not finite"),
         (["probe", "ws://a", "--rungs", "1.5"], "argument --rungs: invalid literal for int()"),
+        (["probe", "ws://a", "--rungs", "2000"], "argument --rungs: 2000 is not from 1 to 50"),
+        (["probe", "ws://a", "--pings", "1.5"], "argument --pings: invalid literal for int()"),
+        (["probe", "ws://a", "--send", "\udcff"], "argument --send: '\\udcff' is no text, and"),
+        (["probe", "ws://a:0"], "argument url: ws://a:0 isn't a valid URI: there is no port 0"),
     ],
 )
 def test_bad_arguments(

@@ -242,8 +242,9 @@ def test_predictable_pings_that_any_pong_satisfies(probed: Probed) -> None:
     [
         (b"HTTP/1.1 404 Not Found\r\nServer: nginx\r\n\r\n", "the response is HTTP/1.1 404"),
         (b"HTTP/1.1 abc\r\n\r\n", "no HTTP comes"),
-        (b"SSH-2.0\r\n\r\n", "no HTTP comes"),
-        (b"x" * 100_000, "the head of the response has no end"),
+        (b"220 mail ESMTP\r\n", "no HTTP comes; perhaps it wants TLS, wss:// instead of ws://"),
+        (b"H", "FIN before a response had come"),
+        (b"HTTP/" + b"x" * 100_000, "the head of the response has no end"),
         (b"HTTP/1.1 101 X\r\n\r\n", "missing Connection header"),
         (b"HTTP/1.0 101 X\r\n\r\n", "HTTP/1.0"),
         (b"", "FIN before a response had come"),

@@ -99,7 +99,9 @@ def test_this_middleware_over_tls(probed: Probed, authority: tuple[str, str]) ->
         assert report["handshake"]["error"].startswith("TLS: the certificate is not trusted: ")
         status, report = probed(url.replace("wss", "ws"))
         assert status == 1
-        assert report["handshake"]["error"].startswith("upgrade: ")
+        assert report["handshake"]["error"].endswith(
+            "; perhaps it wants TLS, wss:// instead of ws://"
+        )
         _, report = probed(url, "--ca", ca, watch=0.1)
         assert report["handshake"]["error"] is None
 
@@ -109,6 +111,9 @@ def test_tls_where_there_is_none(probed: Probed) -> None:
         status, report = probed(url.replace("ws", "wss"), "--insecure")
     assert status == 1
     assert report["handshake"]["error"].startswith("TLS: ")
+    assert report["handshake"]["error"].endswith(
+        "; perhaps it speaks no TLS, ws:// instead of wss://"
+    )
 
 
 def test_hypercorn(probed: Probed) -> None:
