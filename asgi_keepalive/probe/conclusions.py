@@ -36,6 +36,15 @@ def gaps(watch: Watch) -> list[float]:
     return [later.after - earlier.after for earlier, later in pairwise(watch.pings)]
 
 
+def pings_are_missing(facts: Facts) -> bool:
+    """Whether Pings were waited for, and none came."""
+    watch, told = facts.watch, facts.heartbeats
+    if watch is None or watch.pings or watch.ending is not None or watch.cut_short:
+        return False
+    # An interval that pages are told may be too long to be waited for.
+    return told is None or (told.interval or 0) <= watch.seconds
+
+
 def timeout_seen(facts: Facts) -> float | None:
     """Return how long the server waits for a Pong; `None` if that is not why it ends."""
     silent = facts.silent

@@ -189,8 +189,6 @@ def _read_head(seen: Handshake, head: bytes) -> None:
     """Take in the head of the response."""
     first, *lines = head.decode("latin-1").split("\r\n")
     http, _, rest = first.partition(" ")
-    if not http.startswith("HTTP/"):
-        return
     seen.http = http
     seen.status = int(rest[:3]) if rest[:3].isdecimal() else None
     for line in lines:

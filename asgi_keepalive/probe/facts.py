@@ -101,6 +101,7 @@ class Watch:
         messages: How many messages came.
         between: How often the client sent a Ping of its own; `None` if it did not.
         earlier: How a connection had ended before, on which it sent none.
+        cut_short: Whether the user ended the probe meanwhile.
     """
 
     seconds: float = 0.0
@@ -109,6 +110,7 @@ class Watch:
     ending: Ending | None = None
     between: float | None = None
     earlier: Ending | None = None
+    cut_short: bool = False
 
 
 @dataclass

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from .conclusions import AT_ONCE, Limit, expected, idle_limit, longest_life
+from .conclusions import AT_ONCE, Limit, expected, idle_limit, longest_life, pings_are_missing
 from .facts import Facts, Watch
 from .wording import ended, seconds
 
@@ -61,20 +61,12 @@ def _watch(facts: Facts, watch: Watch) -> Iterator[Finding]:
     elif watch.earlier is not None and (limit is None or limit.at_most is None):
         after = seconds(watch.earlier.after)
         yield Finding("ended", f"A silent client was ended after {after}: {ended(watch.earlier)}.")
-    if watch.ending is None and not (
-        watch.pings or facts.interrupted or _pings_later(facts, watch)
-    ):
+    if pings_are_missing(facts):
         yield Finding(
             "no-ping",
             f"The server sends no Pings, or none within {seconds(watch.seconds)}: it cannot notice"
             " a client that has vanished.",
         )
-
-
-def _pings_later(facts: Facts, watch: Watch) -> bool:
-    """Whether the server tells pages an interval that was not waited for."""
-    told = facts.heartbeats
-    return told is not None and (told.interval or 0) > watch.seconds
 
 
 def _path(facts: Facts) -> Iterator[Finding]:

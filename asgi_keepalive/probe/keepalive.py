@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from time import monotonic
 
@@ -63,10 +64,13 @@ async def _watch(
                     seen.pings.append(ServerPing(after, time.time(), received.payload))
                 elif received.opcode in (Opcode.TEXT, Opcode.BINARY):
                     seen.messages += 1
+        except asyncio.CancelledError:
+            seen.cut_short = True
+            raise
         finally:
             connection.settle()
-            seen.seconds = monotonic() - connection.opened
-            seen.ending = connection.ending
+            seen.ending = end = connection.ending
+            seen.seconds = end.after if end is not None else monotonic() - connection.opened
 
 
 async def misbehave(

@@ -6,7 +6,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from math import ceil, floor
 
-from .conclusions import AT_ONCE, Limit, expected, idle_limit, interval, longest_life, statistics
+from .conclusions import (
+    AT_ONCE,
+    Limit,
+    expected,
+    idle_limit,
+    interval,
+    longest_life,
+    pings_are_missing,
+    statistics,
+)
 from .facts import Facts
 from .hops import DOCS, PROXY, QUIET, SERVER, default, products
 from .options import STEP
@@ -112,10 +121,9 @@ def _timeout(facts: Facts, limit: Limit | None) -> tuple[float, str]:
 
 
 def _changes(facts: Facts, limit: Limit | None) -> Iterator[str]:
-    watch = facts.watch
-    if watch is not None and not (watch.pings or watch.ending):
+    if pings_are_missing(facts):
         yield "Let the server ping: KeepaliveMiddleware does, with these settings."
-    elif limit is not None and limit.at_most and (expected(watch) or 0) > limit.at_most / 2:
+    elif limit is not None and limit.at_most and (expected(facts.watch) or 0) > limit.at_most / 2:
         yield "Let the server ping more often, with these settings."
     if (life := longest_life(facts)) is not None and life > AT_ONCE:
         yield (

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from .conclusions import (
+    AT_ONCE,
     ended_anyway,
     gaps,
     histogram,
@@ -177,7 +178,9 @@ def _rung(rung: Rung) -> str:
 
 def _limits(facts: Facts) -> Lines:
     limit = idle_limit(facts)
-    if limit is not None and limit.at_most is None:
+    if limit is not None and limit.at_most is None and limit.at_least <= AT_ONCE:
+        yield "idle limit", f"not seen: no silence was longer than {seconds(limit.at_least)}"
+    elif limit is not None and limit.at_most is None:
         pinged = any(rung.pings for rung in facts.ladder)
         more = "; the server's Pings allow of no longer one" if pinged else ""
         yield "idle limit", f"none seen: {seconds(limit.at_least)} of silence were survived{more}"
@@ -185,7 +188,7 @@ def _limits(facts: Facts) -> Lines:
         yield "idle limit", f"{cut(limit)}; perhaps by {limit.guess.hop}: {limit.guess.why}"
     life = longest_life(facts)
     if life is not None:
-        yield "longest life", seconds(life)
+        yield "longest life", seconds(life) if life > AT_ONCE else "none: it is ended at once"
     elif facts.busy is not None and facts.busy.life:
         yield "longest life", f"not seen: {seconds(facts.busy.life)} of use were survived"
 

@@ -96,7 +96,7 @@ ENDED = Ending(3, "FIN")
             "A silent client was ended after 3 s: FIN without a Close frame.",
         ),
         (
-            {"watch": Watch(60), "heartbeats": None, "silent": None},
+            {"watch": Watch(60), "heartbeats": None, "silent": None, "interrupted": True},
             "no-ping",
             "The server sends no Pings, or none within 60 s: it cannot notice a client that has"
             " vanished.",
@@ -153,13 +153,16 @@ def test_findings(facts: dict[str, Any], name: str, text: str) -> None:
         {},
         {"watch": None, "silent": None, "wrong": None, "unread": None},
         {"watch": Watch(5)},  # pages are told of 20 s
-        {"watch": Watch(60), "heartbeats": None, "interrupted": True},
+        {"watch": Watch(60, cut_short=True), "heartbeats": None, "interrupted": True},
         {"silent": Trial(65, None, None)},
         {"wrong": Trial(65, None, None)},
     ],
 )
 def test_nothing_found(facts: dict[str, Any]) -> None:
     assert findings(changed(**facts)) == []
+    recommended = recommend(changed(**facts))
+    assert recommended is not None
+    assert recommended.changes == []
 
 
 def test_report_of_what_is_good() -> None:
@@ -217,7 +220,9 @@ def test_report_of_what_is_good() -> None:
             "up to 9 s: RST without a Close frame, after 9 s, in answer to a Ping",
         ),
         ({"ladder": [Rung(9, 9, 9, 9, 0, True)]}, "idle limit: none seen: 9 s of silence were sur"),
+        ({"ladder": [Rung(9, 9, 0.1, 9, 0, True)]}, "idle limit: not seen: no silence was longer"),
         ({"busy": CUT[0]}, "Path longest life: 30 s"),
+        ({"busy": Rung(9, 0.1, ending=Ending(0.1, "FIN"))}, "longest life: none: it is ended at"),
         ({"heartbeats": None}, "for pages: no heartbeats"),
         ({"heartbeats": None, "refused": {"heartbeats": "no"}}, "for pages: no"),
         (
@@ -284,7 +289,10 @@ def test_report_of_what_cannot_be_reached() -> None:
         ({"round_trips": [0.5]}, 20, 30, None),
         ({"round_trips": [3.0]}, 20, 60, None),
         ({"watch": None, "ladder": []}, 20, 20, None),
-        ({"watch": Watch(60), "ladder": []}, 20, 20, "Let the server ping"),
+        (
+            {"watch": Watch(60), "heartbeats": None, "ladder": []},
+            *(20, 20, "Let the server ping: "),
+        ),
         ({"watch": Watch(99, [ServerPing(45, 0, b"")])}, 20, 20, None),
         ({"watch": Watch(99, [ServerPing(at, 0, b"") for at in (1, 1.512)])}, 0.5, 20, None),
         ({"ladder": CUT}, 15, 20, "Let the server ping more often, with these settings."),
