@@ -8,6 +8,7 @@ import ssl
 import sys
 from collections.abc import Callable
 from math import isfinite
+from shutil import get_terminal_size
 from typing import Any
 
 from . import plain
@@ -28,6 +29,9 @@ from .telling import sections
 
 MOST_RUNGS = 50
 """So many connections may be open at once."""
+
+NARROW = 40
+"""Columns below which a terminal gets plain lines."""
 
 INTERRUPTED = 130
 """The exit status after Ctrl-C, as shells have it."""
@@ -133,7 +137,7 @@ def _url(target: Target) -> str:
 
 def _output(json: bool) -> Any:
     """Return the module that prints: for a person at a terminal the one with colours."""
-    if json or not (sys.stdout.isatty() and sys.stderr.isatty()):
+    if json or not (sys.stdout.isatty() and sys.stderr.isatty() and _shows_tables()):
         return plain
     try:
         from . import terminal
@@ -141,6 +145,12 @@ def _output(json: bool) -> Any:
         print(f"{error}; without it there are plain lines", file=sys.stderr)
         return plain
     return terminal
+
+
+def _shows_tables() -> bool:
+    """Whether the terminal has room for columns, and all characters."""
+    wide = get_terminal_size().columns >= NARROW
+    return wide and (sys.stdout.encoding or "").lower().startswith("utf")
 
 
 def _checked(parse: Callable[[str], Any]) -> Callable[[str], Any]:

@@ -140,10 +140,10 @@ def test_a_password_is_not_printed(capsys: pytest.CaptureFixture[str]) -> None:
     assert printed.out.startswith("ws://127.0.0.1:1/\n")
 
 
-def at_terminal(*arguments: str) -> tuple[int, str]:
+def at_terminal(*arguments: str, **variables: str) -> tuple[int, str]:
     """Run it with a terminal for both outputs; return the exit status and what was printed."""
     ours, theirs = pty.openpty()
-    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "120"}
+    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "120", **variables}
     with subprocess.Popen(
         [sys.executable, "-m", "asgi_keepalive", "probe", *arguments],
         **{"stdout": theirs, "stderr": theirs, "cwd": ROOT, "env": environment},
@@ -165,6 +165,14 @@ def test_colours_at_a_terminal(url: str) -> None:
     assert "\x1b[1;36mHandshake\x1b[0m" in printed
     assert "Nothing" not in printed
     assert "being silent for up to 0.2 s" in printed
+
+
+@pytest.mark.parametrize("variables", [{"COLUMNS": "20"}, {"PYTHONIOENCODING": "ascii"}])
+def test_terminals_that_cannot_show_it(url: str, variables: dict[str, str]) -> None:
+    status, printed = at_terminal(url, *QUICK, **variables)
+    assert status == 1
+    assert "\r\nHandshake\r\n" in printed
+    assert "Traceback" not in printed
 
 
 class Terminal:
