@@ -142,8 +142,8 @@ class Steps:
         protocol = _protocol(self._target)
         request = protocol.connect()
         for name, value in self._target.headers:
-            if name.lower() == "host":
-                del request.headers["Host"]
+            if name.lower() in ("host", "authorization") and name in request.headers:
+                del request.headers[name]
             request.headers[name] = value
         protocol.send_request(request)
         await wire.send(b"".join(protocol.data_to_send()))

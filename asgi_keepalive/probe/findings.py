@@ -73,7 +73,7 @@ def _path(facts: Facts) -> Iterator[Finding]:
     if (life := longest_life(facts)) is not None and life > AT_ONCE:
         yield Finding(
             "longest-life",
-            f"A connection that was never silent was ended after {seconds(life)}: no Ping helps.",
+            f"A connection that sent Pings all the time was ended after {seconds(life)}.",
         )
     limit = idle_limit(facts)
     if limit is not None and limit.at_most is not None:

@@ -64,8 +64,11 @@ def recommend(facts: Facts) -> Recommendation | None:
     )
 
 
-def advice(status: int) -> str:
-    """Return what to look at if an upgrade is answered by another status than 101."""
+def advice(facts: Facts) -> str | None:
+    """Return what to look at if an upgrade was answered by HTTP, and there is no connection."""
+    status = facts.handshake.status
+    if facts.handshake.error is None or status is None:
+        return None
     if status in (401, 403):
         return "The server refuses this client: does it want a Cookie or an Origin (--header)?"
     if 300 <= status < 400:
@@ -130,25 +133,41 @@ def _changes(facts: Facts, limit: Limit | None) -> Iterator[str]:
             "Raise the limit of the connection's life, and let clients reconnect:"
             f" {DOCS}timeouts.html#limits-that-no-ping-can-help"
         )
+        yield from _messages(facts)
     if limit is None or limit.at_most is None or limit.guess is None:
         return
     if limit.guess.hop == SERVER:
         yield "The server itself ends silent connections: look at its own settings."
     elif limit.guess.hop == PROXY:
-        yield from _proxies(facts, seconds(limit.at_least))
-    if whose := default(limit.at_least):
+        yield from _proxies(facts, _how_long(limit))
+    if limit.exact and (whose := default(limit.at_least)):
         yield f"{seconds(limit.at_least)} is the default of {whose}."
+
+
+def _messages(facts: Facts) -> Iterator[str]:
+    """Say that an application may count messages only."""
+    if facts.busy is not None and facts.busy.ending is not None and facts.busy.ending.close_code:
+        yield (
+            "A Close frame came, so the application may have waited for a message, which no Ping"
+            " is: probe again with --send."
+        )
+
+
+def _how_long(limit: Limit) -> str:
+    if limit.exact:
+        return f"about {seconds(limit.at_least)}"
+    return f"between {seconds(limit.at_least)} and {seconds(limit.at_most or 0)}"
 
 
 def _proxies(facts: Facts, limit: str) -> Iterator[str]:
     for product in (named := products(facts.handshake.headers)):
         setting = product.setting or "the limit, for which there is no setting,"
         yield (
-            f"{product.name}: {setting} is about {limit}; with Pings it need not be"
+            f"{product.name}: {setting} is {limit}; with Pings it need not be"
             f" raised. {DOCS}{product.page}"
         )
     if not named:
         yield (
-            f"A proxy that does not name itself, perhaps {QUIET}: its limit is about {limit};"
+            f"A proxy that does not name itself, perhaps {QUIET}: its limit is {limit};"
             f" with Pings it need not be raised. {DOCS}deployment.html#reverse-proxies"
         )

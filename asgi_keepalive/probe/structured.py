@@ -18,7 +18,7 @@ from .conclusions import (
 from .facts import Facts
 from .findings import findings
 from .payloads import classify
-from .recommendation import recommend
+from .recommendation import advice, recommend
 from .telling import verdict
 
 
@@ -35,6 +35,7 @@ def structured(facts: Facts) -> str:
             "refused": facts.refused,
             "verdict": [text for _, text in verdict(facts)],
             "findings": [asdict(finding) for finding in findings(facts)],
+            "advice": advice(facts),
             "recommendation": (recommended := recommend(facts)) and asdict(recommended),
         },
         indent=2,

@@ -215,8 +215,8 @@ def verdict(facts: Facts) -> Lines:
 def _recommendation(facts: Facts) -> Lines:
     recommended = recommend(facts)
     if recommended is None:
-        if facts.handshake.error is not None and facts.handshake.status is not None:
-            yield "", advice(facts.handshake.status)
+        if advised := advice(facts):
+            yield "", advised
         return
     settings = f"{recommended.ping_interval:g}, ping_timeout={recommended.ping_timeout:g}"
     yield "", f"KeepaliveMiddleware(app, ping_interval={settings})"

@@ -263,6 +263,7 @@ def test_what_does_not_upgrade(probed: Probed, answer: bytes, reason: str) -> No
     assert status == 1
     assert names(report) == {"unreachable"}
     assert reason in report["handshake"]["error"]
+    assert (report["advice"] is None) == (report["handshake"]["status"] is None)
 
 
 def test_what_never_answers(probed: Probed) -> None:
@@ -293,10 +294,10 @@ def test_ipv6_headers_and_subprotocols(probed: Probed) -> None:
         requests.append(peer.request.decode())
         peer.answer()
 
-    headers = "-H", "Host: example.com", "-H", "Cookie: a=b"
+    headers = "-H", "Host: example.com", "-H", "Cookie: a=b", "-H", "Authorization: Bearer x"
     subprotocols = "--subprotocol", "a", "--subprotocol", "b"
     with scripted(served, "::1") as port:
-        _, report = probed(f"ws://[::1]:{port}/p?q=1", *headers, *subprotocols, watch=0.1)
+        _, report = probed(f"ws://me:secret@[::1]:{port}/p?q=1", *headers, *subprotocols, watch=0.1)
     assert report["url"] == f"ws://[::1]:{port}/p?q=1"
     assert report["handshake"]["address"] == f"[::1]:{port}"
     assert report["handshake"]["subprotocol"] == "b"
@@ -306,6 +307,7 @@ def test_ipv6_headers_and_subprotocols(probed: Probed) -> None:
     assert request.count("Host:") == 1
     assert "Host: example.com\r\n" in request
     assert "Cookie: a=b\r\n" in request
+    assert request.count("Authorization:") == request.count("Authorization: Bearer x\r\n") == 1
     assert "Sec-WebSocket-Protocol: a, b\r\n" in request
     assert "?q=1&asgi-keepalive=" in requests[1]
 

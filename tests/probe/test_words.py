@@ -63,6 +63,7 @@ def report(facts: Facts) -> str:
 
 CUT = [Rung(9, 30, 30, 30, ending=Ending(30, "FIN"))]
 ENDED = Ending(3, "FIN")
+ASKED = Ending(90, "FIN", asked=True)
 
 
 @pytest.mark.parametrize(
@@ -104,7 +105,7 @@ ENDED = Ending(3, "FIN")
         (
             {"busy": Rung(0, 30, 1, 1, ending=Ending(30, "FIN"))},
             "longest-life",
-            "A connection that was never silent was ended after 30 s: no Ping helps.",
+            "A connection that sent Pings all the time was ended after 30 s.",
         ),
         (
             {"ladder": CUT},
@@ -303,6 +304,7 @@ def test_report_of_what_cannot_be_reached() -> None:
         ({"ladder": [Rung(9, 90, 90, 90, answered=False)]}, 20, 20, None),
         ({"ladder": [Rung(9, 0.06, 0.06, 0.06, ending=ENDED)]}, 0.1, 0.054, "more often"),
         ({"watch": Watch(9, [ServerPing(1, 0, b"")] * 4)}, 20, 20, None),
+        ({"busy": Rung(9, 9, ending=CLOSED)}, 20, 20, "may have waited for a message"),
         ({"busy": CUT[0]}, 20, 20, "limits-that-no-ping-can-help"),
     ],
 )
@@ -326,6 +328,14 @@ def test_a_proxy_that_names_itself() -> None:
     [_, change, _] = recommended.changes
     assert change.startswith("nginx: proxy_read_timeout is about 30 s; with Pings it need not be")
     assert change.endswith("/deployment.html#nginx")
+
+
+def test_a_limit_between_two_bounds_is_nobodys_default() -> None:
+    rungs = [Rung(60, 60, 60, 60, 0, True), Rung(90, 90, 90, 90, 0, False, ASKED)]
+    recommended = recommend(changed(ladder=rungs))
+    assert recommended is not None
+    [change] = recommended.changes
+    assert "its limit is between 60 s and 90 s; " in change
 
 
 def test_a_proxy_that_has_no_setting() -> None:
