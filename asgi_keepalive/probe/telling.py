@@ -99,7 +99,8 @@ def _watch(watch: Watch) -> Lines:
         yield "Pings", f"none within {seconds(watch.seconds)}"
     elif every is None:
         after = seconds(watch.pings[0].after)
-        yield "Pings", f"one within {seconds(watch.seconds)}, after {after}"
+        within = f"one within {seconds(watch.seconds)}, after {after}"
+        yield "Pings", f"{within}; a longer --watch tells how often"
     else:
         spread = f"{seconds(min(between))} to {seconds(max(between))}"
         yield "Pings", f"every {seconds(every)} ({spread}, {len(watch.pings)} Pings)"

@@ -194,7 +194,7 @@ def test_report_of_what_is_good() -> None:
     [
         ({"interrupted": True}, "Verdict : Nothing was found by then that needs a change."),
         ({"interrupted": True}, "Verdict : The probe was interrupted; this is what was known by"),
-        ({"watch": Watch(60, PINGS[:1])}, "Pings: one within 60 s, after 20 s"),
+        ({"watch": Watch(60, PINGS[:1])}, "Pings: one within 60 s, after 20 s; a longer --watch"),
         ({"silent": Trial(65, None, None)}, "answers nothing: no Ping came; still connected aft"),
         ({"watch": Watch(60, PINGS, 7)}, "messages: 7 within 60 s"),
         (
