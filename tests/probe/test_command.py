@@ -20,7 +20,7 @@ from asgi_keepalive import __main__
 from asgi_keepalive.__main__ import main
 from asgi_keepalive.probe import command, path, plain
 
-from ..support.client import PING
+from ..support.client import PING, PONG
 from ..support.process import ROOT
 from .scripted import Peer, scripted
 
@@ -229,17 +229,19 @@ def interrupted(after: Callable[[], bool]) -> None:
 
 def test_interrupt(capsys: pytest.CaptureFixture[str]) -> None:
     """What is known so far is printed, the silence of the ladder included."""
-    opened = []
+    heard = []
 
     def served(peer: Peer) -> None:
         peer.accept()
-        opened.append(peer)
         peer.send(PING, b"x")
+        while (frame := peer.receive())[0] == PING:
+            peer.send(PONG, frame[1])
+        heard.append(frame)
         peer.answer()
 
     began = time.monotonic()
     with scripted(served) as port:
-        interrupted(lambda: len(opened) == 3 + 2 + 1)
+        interrupted(lambda: len(heard) == 3 + 2 + 1)
         bounds = "--watch=60", "--idle-limit=60", "--rungs=2", "--pings=3", "--parallel=9"
         status = main(["probe", f"ws://127.0.0.1:{port}/", "--json", *bounds])
     assert status == command.INTERRUPTED
