@@ -119,7 +119,7 @@ def test_a_peer_in_tests_is_a_server_like_any_other(module: str) -> None:
 @pytest.mark.parametrize("module", [name for name in MODULES if ".conformance" in name])
 def test_conformance_knows_no_server_but_by_the_extension(module: str) -> None:
     parts = {name.partition(".")[0] for name in own(module)}
-    assert parts <= {"conformance", "extension", "servers"}
+    assert parts <= {"conformance", "extension", "extras", "output", "servers", "terminal"}
 
 
 def test_observers_need_neither_connection_nor_server() -> None:
@@ -165,7 +165,7 @@ PROBE = [name for name in MODULES if name.startswith("asgi_keepalive.probe")]
 @pytest.mark.parametrize("module", PROBE)
 def test_a_probe_needs_nothing_of_the_server_side(module: str) -> None:
     parts = {name.partition(".")[0] for name in own(module)}
-    assert parts <= {"extras", "latency", "probe"}
+    assert parts <= {"extras", "latency", "output", "probe", "terminal"}
 
 
 PURE = [

@@ -5,13 +5,11 @@ from __future__ import annotations
 import argparse
 import asyncio
 import ssl
-import sys
 from collections.abc import Callable
 from math import isfinite
-from shutil import get_terminal_size
 from typing import Any
 
-from . import plain
+from ..output import output
 from .facts import Facts
 from .findings import findings
 from .options import Options
@@ -29,9 +27,6 @@ from .telling import sections
 
 MOST_RUNGS = 50
 """So many connections may be open at once."""
-
-NARROW = 40
-"""Columns below which a terminal gets plain lines."""
 
 INTERRUPTED = 130
 """The exit status after Ctrl-C, as shells have it."""
@@ -100,16 +95,16 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.rungs,
         arguments.parallel,
     )
-    output = _output(arguments.json)
+    shown = output(__package__, for_program=arguments.json)
     try:
-        with output.progress() as tell:
+        with shown.progress() as tell:
             asyncio.run(Probe(target, options, facts, tell).run())
     except KeyboardInterrupt:
         facts.interrupted = True
     if arguments.json:
         print(structured(facts))
     else:
-        output.show(facts.url, sections(facts))
+        shown.show(facts.url, sections(facts))
     return INTERRUPTED if facts.interrupted else int(bool(findings(facts)))
 
 
@@ -133,24 +128,6 @@ def _url(target: Target) -> str:
     uri = target.uri
     host = f"[{uri.host}]" if ":" in uri.host else uri.host
     return f"{'wss' if uri.secure else 'ws'}://{host}:{uri.port}{uri.resource_name}"
-
-
-def _output(json: bool) -> Any:
-    """Return the module that prints: for a person at a terminal the one with colours."""
-    if json or not (sys.stdout.isatty() and sys.stderr.isatty() and _shows_tables()):
-        return plain
-    try:
-        from . import terminal
-    except ImportError as error:
-        print(f"{error}; without it there are plain lines", file=sys.stderr)
-        return plain
-    return terminal
-
-
-def _shows_tables() -> bool:
-    """Whether the terminal has room for columns, and all characters."""
-    wide = get_terminal_size().columns >= NARROW
-    return wide and (sys.stdout.encoding or "").lower().startswith("utf")
 
 
 def _checked(parse: Callable[[str], Any]) -> Callable[[str], Any]:

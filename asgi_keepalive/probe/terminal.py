@@ -1,19 +1,20 @@
-"""The report and the progress in the colours of a terminal."""
+"""The report in the colours of a terminal."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
 from ..extras import needs
+from ..terminal import progress
 from .plain import LABEL
 from .telling import Section
 
 with needs("cli"):
     from rich.console import Console
-    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
     from rich.table import Table
     from rich.text import Text
+
+__all__ = ["progress", "show"]
 
 STYLES = {"finding": "bold red", "change": "bold yellow"}
 
@@ -34,18 +35,3 @@ def show(url: str, sections: Sequence[Section]) -> None:
             table.add_row(Text(label if label != before else "", style), Text(text))
             before = label
         console.print(table)
-
-
-@contextmanager
-def progress() -> Iterator[Callable[[str], None]]:
-    """Have in this context what tells of the progress, on stderr."""
-    console = Console(stderr=True)
-    columns = SpinnerColumn(), TimeElapsedColumn(), TextColumn("{task.description}")
-    with Progress(*columns, console=console, transient=True) as shown:
-        task = shown.add_task("")
-
-        def tell(text: str) -> None:
-            console.print(Text(f"... {text}", "dim"))
-            shown.update(task, description=text)
-
-        yield tell

@@ -12,7 +12,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -22,6 +21,7 @@ from asgi_keepalive.probe import command, path, plain
 
 from ..support.client import PING, PONG
 from ..support.process import ROOT
+from ..support.terminal import be_a_terminal
 from .scripted import Peer, scripted
 
 pty = pytest.importorskip("pty")
@@ -173,25 +173,6 @@ def test_terminals_that_cannot_show_it(url: str, variables: dict[str, str]) -> N
     assert status == 1
     assert "\r\nHandshake\r\n" in printed
     assert "Traceback" not in printed
-
-
-class Terminal:
-    """Stands for a terminal."""
-
-    def __init__(self, stream: Any) -> None:
-        self._stream = stream
-
-    def isatty(self) -> bool:
-        return True
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._stream, name)
-
-
-def be_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let this process take its outputs for a terminal."""
-    for name in "stdout", "stderr":
-        monkeypatch.setattr(sys, name, Terminal(getattr(sys, name)))
 
 
 def test_colours(
