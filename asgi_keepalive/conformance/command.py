@@ -8,16 +8,21 @@ import itertools
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
+from typing import Any
 
+from ..output import output, write
 from . import report
 from .outcomes import FAIL
 from .page import LEVELS
 from .remote import Control
 from .running import Result, run_checks
-from .target import CannotRun, certificate, filled, started, trusting
+from .target import CannotRun, certificate, ended_by_signals, filled, started, trusting
 from .trial import Run
 
 APPLICATION = "asgi_keepalive.conformance.application"
+INTERRUPTED = 130
+"""The exit status after Ctrl-C, as shells have it."""
+
 TLS = "--ssl-certfile {cert} --ssl-keyfile {key}"
 
 
@@ -53,31 +58,43 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Run the command; return 0, 1 for a failure, or 2 if it cannot be run."""
+    """Run the command.
+
+    Returns:
+        0, 1 for a failure, 2 if it cannot be run, or 130 after Ctrl-C, SIGTERM or SIGHUP.
+    """
+    for_program = arguments.json or arguments.markdown
+    shown = output(__package__, for_program=for_program)
     try:
-        results = dict(_results(arguments))
+        with ended_by_signals():
+            results = dict(_results(arguments, shown))
     except CannotRun as exc:
         print(f"asgi-keepalive conformance: {exc}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("asgi-keepalive conformance: interrupted", file=sys.stderr)
+        return INTERRUPTED
     if arguments.json:
-        print(report.as_json(arguments.command, results))
+        write(report.as_json(arguments.command, results))
     elif arguments.markdown:
-        print(*report.as_markdown(arguments.command, results), sep="\n")
+        write("\n".join(report.as_markdown(arguments.command, results)))
     else:
-        print(report.summary(results))
+        shown.conclude(results)
     return int(any(result.count(FAIL) for result in results.values()))
 
 
-def _results(arguments: argparse.Namespace) -> Iterator[tuple[str, Result]]:
+def _results(arguments: argparse.Namespace, shown: Any) -> Iterator[tuple[str, Result]]:
     for place in "{app}", "{port}":
         if place not in arguments.command:
             raise CannotRun(f"the command must contain {place}")
     secures = [False, True] if "{tls}" in arguments.command else [False]
     for loop, secure in itertools.product(_loops(arguments), secures):
         name = f"{loop} {'TLS' if secure else 'TCP'}".strip()
-        result = _result(arguments, loop, secure)
+        with shown.progress() as tell:
+            tell(f"checking {name}")
+            result = _result(arguments, loop, secure)
         if not arguments.json and not arguments.markdown:
-            print(*report.lines(name, result), "", sep="\n", flush=True)
+            shown.show(name, result)
         yield name, result
 
 

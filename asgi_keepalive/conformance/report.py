@@ -17,9 +17,14 @@ def level(results: Mapping[str, Result]) -> int:
     return min((result.level for result in results.values()), default=0)
 
 
+def headline(name: str, result: Result) -> str:
+    """Return the first line of one run."""
+    return f"{name}: {', '.join(result.offered) or 'nothing'} offered"
+
+
 def lines(name: str, result: Result) -> Iterator[str]:
     """Yield the lines of one run, one for each box."""
-    yield f"{name}: {', '.join(result.offered) or 'nothing'} offered"
+    yield headline(name, result)
     for box, outcome in result.boxes.items():
         yield f"  {outcome.status:4} {box:4} {BOXES[box]} [{outcome.seen}]"
         yield from (f"            {line}" for line in outcome.trace)

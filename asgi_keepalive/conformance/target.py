@@ -44,7 +44,7 @@ class Process:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        except OSError as exc:
+        except (OSError, ValueError) as exc:  # ValueError: a quotation has no end
             raise CannotRun(f"{self.command}: {exc}") from exc
         self._lines: list[str] = []
         self._reader = threading.Thread(target=self._read, daemon=True)
@@ -59,8 +59,12 @@ class Process:
         """Wait until it listens."""
         end = time.monotonic() + START
         while not self._listens():
-            if self._process.poll() is not None or time.monotonic() > end:
-                raise CannotRun(f"{self.command}: it does not listen\n{self.log()}")
+            if (status := self._process.poll()) is not None:
+                self._reader.join(EXIT)
+                raise CannotRun(f"{self.command}: its exit status is {status}\n{self.log()}")
+            if time.monotonic() > end:
+                why = f"it does not listen on 127.0.0.1:{self.port}"
+                raise CannotRun(f"{self.command}: {why}\n{self.log()}")
             time.sleep(0.05)
 
     def _listens(self) -> bool:
@@ -75,11 +79,13 @@ class Process:
 
     def join(self) -> None:
         """Wait until it has exited; kill whatever is left of it."""
-        with suppress(subprocess.TimeoutExpired):
-            self._process.wait(EXIT)
-        with suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait()
+        try:
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(EXIT)
+        finally:  # a second Ctrl-C does not wait
+            with suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
         self._reader.join(EXIT)
 
     def log(self) -> str:
@@ -97,6 +103,23 @@ def started(command: str, **places: str) -> Iterator[Process]:
     finally:
         process.shut_down()
         process.join()
+
+
+@contextmanager
+def ended_by_signals() -> Iterator[None]:
+    """Let more signals end this context as Ctrl-C does, so that no server is left behind."""
+    numbers = [
+        number
+        for number in (signal.SIGTERM, signal.SIGHUP)
+        if signal.getsignal(number) is signal.SIG_DFL  # nohup ignores one
+    ]
+    for number in numbers:
+        signal.signal(number, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        for number in numbers:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def filled(text: str, **places: str) -> str:

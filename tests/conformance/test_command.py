@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
+import re
 import shlex
+import signal
 import ssl
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +21,8 @@ from asgi_keepalive.conformance import command, kernel, report, target
 from asgi_keepalive.conformance.outcomes import FAIL, NA, OK, NotSeen, Outcome, Trace
 from asgi_keepalive.conformance.page import BOXES, level_of
 from asgi_keepalive.conformance.running import Result
+
+from ..support.terminal import be_a_terminal
 
 PYTHON = shlex.quote(sys.executable)
 DECLARES = "--ws asgi_keepalive.servers.uvicorn.sansio:KeepaliveProtocol"
@@ -61,7 +67,8 @@ def test_server_that_declares_nothing(capsys: pytest.CaptureFixture[str]) -> Non
         ("uvicorn {app}", "the command must contain {port}"),
         ("uvicorn --port {port}", "the command must contain {app}"),
         ("/there/is/none {app} {port}", "No such file or directory: '/there/is/none'"),
-        (f"{PYTHON} -c 'print(5 * 5)' {{app}} {{port}}", "it does not listen\n25\n"),
+        (f"{PYTHON} -c 'print(5 * 5)' {{app}} {{port}}", "its exit status is 0\n25\n"),
+        ("uvicorn {app} --port {port} 'a", "No closing quotation"),
     ],
 )
 def test_command_that_cannot_be_run(
@@ -69,6 +76,16 @@ def test_command_that_cannot_be_run(
 ) -> None:
     assert run(server) == 2
     assert why in capsys.readouterr().err
+
+
+def test_command_that_ignores_the_port(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(target, "START", 0.5)
+    command = f"{PYTHON} -c 'import time; print(25, flush=True); time.sleep(60)' {{port}}"
+    with (
+        pytest.raises(target.CannotRun, match=r"it does not listen on 127\.0\.0\.1:\d+\n25\n"),
+        target.started(command),
+    ):
+        pass
 
 
 def test_certificate_is_given_or_made(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -115,6 +132,52 @@ def test_process_that_does_not_exit_is_killed(monkeypatch: pytest.MonkeyPatch) -
     assert process._process.returncode == -9
 
 
+SLEEPS = f"{PYTHON} -c 'import time; time.sleep(60)'"
+
+
+def test_second_interrupt_kills_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    process = target.Process(SLEEPS)
+    wait, waits = process._process.wait, iter([KeyboardInterrupt()])
+
+    def interrupted(timeout: float | None = None) -> int:
+        for error in waits:
+            raise error
+        return wait(timeout)
+
+    monkeypatch.setattr(process._process, "wait", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        process.join()
+    assert process._process.returncode == -signal.SIGKILL
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_signal_leaves_no_server(
+    number: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    processes = []
+
+    def run_checks(run: Any, highest: int) -> Any:
+        processes.append(run.target._process)
+        os.kill(os.getpid(), number)
+        time.sleep(10)
+
+    monkeypatch.setattr(command, "run_checks", run_checks)
+    before = signal.getsignal(number)
+    assert run("uvicorn {app} --port {port}") == 130
+    assert processes[0].poll() is not None
+    assert "interrupted" in capsys.readouterr().err
+    assert signal.getsignal(number) is before
+
+
+def test_signal_that_is_ignored_stays_so() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with target.ended_by_signals():
+            assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
 def result(failed: str = "", level: int = 5) -> Result:
     boxes = {
         box: Outcome(FAIL, "why", ("0.1 one", "0.2 two")) if box == failed else Outcome(OK, "all")
@@ -153,6 +216,26 @@ def test_markdown_of_a_run(
     assert capsys.readouterr().out.startswith(
         "`{app} {port}`: level 5 (traffic) reached in 1 run: "
     )
+
+
+def test_colours_for_a_person(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    be_a_terminal(monkeypatch)
+    monkeypatch.setattr(command, "_result", lambda *args: result("3.1", 4))
+    assert run("{app} {port}") == 1
+    printed = capsys.readouterr()
+    assert "checking TCP" in printed.err
+    assert "\x1b[1;36mTCP: ping, take_over offered\x1b[0m" in printed.out
+    for status, style in (OK, "32"), (FAIL, "1;31"), (NA, "33"):
+        assert f"\x1b[{style}m{status}" in printed.out
+    assert "0.2 two" in printed.out
+    assert "\x1b[1;31mlevel 2 (fail) reached" in printed.out
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert run("{app} {port}") == 1
+    assert not re.search(r"\x1b\[[\d;]*3\dm", capsys.readouterr().out)
 
 
 def test_kernel_that_lists_no_sockets_is_said_so(
