@@ -132,7 +132,8 @@ class Session:
             here = threading.get_ident() == self.thread
             self.tell("pong", number, payload, at, time.monotonic(), here)
             if reason is not None:
-                self.server.extension["fail"](4000, reason, 1.0)
+                with suppress(OSError):  # it is called again
+                    self.server.extension["fail"](4000, reason, 1.0)
 
         def on_closing() -> None:
             self.closings += 1

@@ -7,7 +7,7 @@ import time
 
 from .application import DELIBERATE
 from .checks import check
-from .endings import NORMAL, leave
+from .endings import NORMAL, SETTLED, leave, refused
 from .outcomes import Failed, NotSeen, require
 from .page import LEVELS
 from .peer import BINARY, CLOSE, NONSENSE, PING, PONG, TEXT, frame, shown
@@ -70,8 +70,9 @@ def second_take_over_raises(trial: Trial) -> str:
     link.peer.write(link.pinged(b"one"))
     link.remote.wait(lambda: link.remote.pongs, "the first on_pong is not called any more")
     link.peer.send(CLOSE, NORMAL)
-    link.remote.closed()
-    numbers = {link.remote.pongs[0].number, *link.remote.closings}
+    link.peer.expect(CLOSE)
+    time.sleep(SETTLED)
+    numbers = {link.remote.pongs[0].number, *(one.number for one in link.remote.closings)}
     require(numbers == {0}, "the callbacks of the second take_over were called")
     return "RuntimeError, and the first callbacks"
 
@@ -199,8 +200,7 @@ def ping_is_refused_after_a_denial(trial: Trial) -> str:
     link = trial.connect()
     link.remote.begin(("take_over",), ("receive",), ("send", "close", {}))
     link.peer.response()
-    link.remote.closed()
-    link.remote.refuses("OSError", "call", "ping", b"late")
+    refused(link, "a denial")
     return "after a denial"
 
 
@@ -209,8 +209,7 @@ def ping_is_refused_while_a_close_is_blocked(trial: Trial) -> str:
     link = trial.taken(stalled=True)
     link.blocked()
     link.remote.begin(("send", "close", {}))
-    link.remote.closed()
-    link.remote.refuses("OSError", "call", "ping", b"late")
+    refused(link, "a Close that is blocked")
     return "while a Close is blocked"
 
 
@@ -218,7 +217,7 @@ def ping_is_refused_while_a_close_is_blocked(trial: Trial) -> str:
 def callbacks_are_dropped(trial: Trial) -> str:
     link = trial.taken()
     link.peer.send(CLOSE, NORMAL)
-    link.remote.closed()
+    link.peer.expect(CLOSE)
     none_held(link)
     return "no reference after the peer's Close frame"
 
@@ -236,7 +235,7 @@ def late_pong_is_not_told(trial: Trial) -> str:
     link = trial.taken()
     link.remote.begin(("send", "close", {}))
     link.peer.expect(CLOSE)
-    link.remote.closed()
+    none_held(link)
     link.peer.write(frame(PONG, b"late") + frame(CLOSE, NORMAL))
     leave(link)
     require(not link.remote.pongs, "on_pong was called after on_closing")

@@ -9,7 +9,7 @@ from .checks import check
 from .endings import NORMAL
 from .level1 import none_held, works
 from .outcomes import require
-from .peer import BINARY, CLOSE, PATIENCE, PING, TEXT, close_of, frame
+from .peer import BINARY, CLOSE, PATIENCE, PING, PONG, TEXT, close_of, frame
 from .trial import LATE, Link, Trial
 
 CODE, REASON = 4000, "why"
@@ -100,8 +100,8 @@ def later_sends_raise(trial: Trial) -> str:
     raised = set()
     for step in ("send", "send", {"text": "late"}), ("zeros", 4), ("send", "close", {}):
         link = trial.taken()
-        fail(link)
-        raised |= {link.remote.refuses("OSError", *step) for _ in range(2)}
+        at_once = link.remote.begin(("call", "fail", CODE, REASON, 2.0), step)
+        raised |= {at_once.raises("OSError"), link.remote.refuses("OSError", *step)}
     return " and ".join(sorted(raised))
 
 
@@ -121,7 +121,9 @@ def reading_resumes(trial: Trial) -> str:
 
 def kernel_is_free(timeout: float, trial: Trial) -> str:
     """Check the kernel's sockets after a timeout."""
-    link = trial.taken(stalled=True)
+    # It has a timeout of its own.
+    other = [("call", "bound_closing", 10.0)] if "bound_closing" in trial.offered else []
+    link = trial.taken(*other, stalled=True)
     link.blocked()
     fail(link, timeout)
     return f"{link.freed(timeout):.1f} s after a timeout of {timeout}"
@@ -161,7 +163,7 @@ def fail_is_refused_after_the_end(trial: Trial) -> str:
     failed_one, closed = trial.taken(), trial.taken()
     fail(failed_one)
     closed.peer.send(CLOSE, NORMAL)
-    closed.remote.closed()
+    closed.peer.expect(CLOSE)
     for link in failed_one, closed:
         link.remote.refuses("OSError", "call", "fail", CODE, REASON, 1)
     return "and after the end"
@@ -184,7 +186,8 @@ def no_callback_is_called(trial: Trial) -> str:
 @check("2.9")
 def callback_may_fail_the_connection(trial: Trial) -> str:
     link = trial.accepted(("take_over", REASON))
-    link.peer.write(link.pinged(b"any") + frame(TEXT, b"late"))
+    link.peer.write(link.pinged(b"any") + frame(PONG, b"late") + frame(TEXT, b"late"))
     event = link.remote.do("receive")
     require(event == GONE, f"receive returned {event}")
+    require(len(link.remote.pongs) == 1, "on_pong was called again")
     return "the disconnect alone"

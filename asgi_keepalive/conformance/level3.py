@@ -14,11 +14,10 @@ from .outcomes import NotSeen, require
 from .peer import BINARY, CLOSE, PING, PONG, TEXT, frame
 from .trial import Bounds, Link, Trial
 
-MANY, MUCH = 1024, 32 * 2**20
+MIB = 2**20
+MANY, MUCH = 1024, 16 * MIB
 """Reading must have paused behind so many messages, and so many bytes."""
 
-MIB = 2**20
-PART = 65536
 SETTLED = 0.3
 """Seconds in which the server would have read more."""
 
@@ -50,10 +49,10 @@ def _messages(trial: Trial) -> int:
 
 def _bytes(trial: Trial) -> int:
     link = ahead(trial)
-    for part in between_pings((bytes(PART) for _ in range(MUCH // PART)), BINARY):
+    for part in between_pings((bytes(MIB) for _ in range(MUCH // MIB)), BINARY):
         if link.remote.pauses or link.peer.flood(part, 1):
             break
-    return PART * parsed(link)
+    return MIB * parsed(link)
 
 
 def parsed(link: Link) -> int:
@@ -93,22 +92,33 @@ def within_the_bound_the_end_is_seen(trial: Trial) -> str:
 
 @check("3.2")
 def beyond_the_bound_reading_pauses(trial: Trial) -> str:
-    count = 4 * bounds(trial).messages
+    most = bounds(trial).messages
+    count = 4 * most
     link = ahead(trial)
+    before = time.monotonic()
     messages = b"".join(frame(TEXT, b"%d" % number) for number in range(count))
     link.peer.write(messages + link.pinged(b"behind"))
     link.remote.wait(lambda: link.remote.pauses, "on_read_paused was not called")
     time.sleep(0.1)
     require([one.paused for one in link.remote.pauses] == [True], "it was not called once")
     require(not link.remote.pongs, "the Pong behind them has been read")
-    texts = [link.remote.do("receive").get("text") for _ in range(count)]
+    half = [link.remote.do("receive").get("text") for _ in range(most - most // 2)]
+    link.remote.wait(lambda: len(link.remote.pauses) > 1, "after half reading does not go on")
+    texts = half + [link.remote.do("receive").get("text") for _ in range(count - len(half))]
     require(texts == [str(number) for number in range(count)], "messages are lost, or in disorder")
     link.remote.wait(lambda: link.remote.pongs, "reading does not go on")
     link.remote.wait(lambda: not link.remote.pauses[-1].paused, "that reading goes on is not told")
     pauses = link.remote.pauses
     require([one.paused for one in pauses] == [True, False] * (len(pauses) // 2), "in disorder")
-    require(all(one.at <= one.told for one in pauses), "its time is later than the call")
-    return f"paused after {bounds(trial).messages} of {count} messages, went on {len(pauses) // 2}x"
+    require(all(before <= one.at <= one.told for one in pauses), "its time is not that of the call")
+    return f"paused after {most} of {count} messages, went on {len(pauses) // 2}x"
+
+
+@check("3.2")
+def bytes_are_bounded(trial: Trial) -> str:
+    most = bounds(trial).bytes
+    require(most < MUCH, f"{most // MIB} messages of 1 MiB have been read")
+    return f"and after {most // MIB} of 1 MiB"
 
 
 def compressed(size: int) -> bytes:

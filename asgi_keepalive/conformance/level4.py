@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -13,7 +14,7 @@ from .level3 import overfill
 from .outcomes import NotSeen, require
 from .peer import BINARY, CLOSE, NONSENSE, close_of
 from .remote import Task
-from .trial import Link, Trial
+from .trial import LATE, Link, Trial
 
 BOUND, LONG = 0.4, 10.0
 SIZE = 900_000
@@ -56,6 +57,26 @@ def kernel_is_free(name: str, end: Callable[[Link, Task], object], trial: Trial)
     end(link, stream)
     link.remote.end()
     return f"{link.freed(BOUND):.1f} s after {name}"
+
+
+@check("4.1")
+def kernel_is_free_at_once(trial: Trial) -> str:
+    link = bounded(trial, 0, stalled=True)
+    _closes(link, link.blocked())
+    return f"{link.freed(0):.1f} s with a timeout of 0"
+
+
+@check("4.1")
+def nothing_restarts_the_clock(trial: Trial) -> str:
+    bound = LATE + BOUND
+    link = bounded(trial, bound, stalled=True)
+    _closes(link, link.blocked())
+    time.sleep(bound - 0.1)
+    with suppress(OSError):
+        link.peer.send(CLOSE, NORMAL)
+        link.peer.say_eof()
+    link.remote.end()
+    return f"{bound - 0.1 + link.freed(0.1):.1f} s with a Close frame and EOF of the peer after it"
 
 
 for (_box, _name), _end in ENDS.items():

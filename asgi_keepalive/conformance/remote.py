@@ -42,6 +42,13 @@ class Pause(NamedTuple):
     told: float
 
 
+class Closing(NamedTuple):
+    """A call of `on_closing`."""
+
+    number: int
+    here: bool
+
+
 class Task:
     """Steps that the application performs."""
 
@@ -87,6 +94,7 @@ class Remote:
         loop: The module of its event loop.
         order: What has been told: `pong`, `closing` and `paused`.
         done: The outcomes of the steps of each task.
+        has_left: Whether its process has exited, or it has seen enough.
     """
 
     def __init__(self, trace: Trace) -> None:
@@ -95,10 +103,11 @@ class Remote:
         self.loop = ""
         self.pongs: list[Pong] = []
         self.pauses: list[Pause] = []
-        self.closings: list[int] = []
+        self.closings: list[Closing] = []
         self.order: list[str] = []
         self.done: dict[int, list[Any]] = {}
         self.is_known = False
+        self.has_left = False
         self._connection: socket.socket
         self._numbers = itertools.count()
         self._news = threading.Condition()
@@ -132,7 +141,7 @@ class Remote:
         elif what == "paused":
             self.pauses.append(Pause(*arguments))
         else:
-            self.closings.append(arguments[0])
+            self.closings.append(Closing(*arguments))
         self.trace(f"application is told {what} {arguments[1] if what != 'closing' else ''}")
 
     def wait(
@@ -232,3 +241,4 @@ class Handler(socketserver.StreamRequestHandler):
         with suppress(OSError):
             for line in self.rfile:
                 remote.hear(*decoded(line))
+        remote.has_left = True

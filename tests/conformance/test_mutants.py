@@ -16,8 +16,9 @@ from ..levels.page_levels import Declaring
 from ..levels.serving import PageServer
 from .mutants import MUTANTS, Mutant
 from .serving import checked, started
+from .subtle import SUBTLE
 
-AT_ONCE = 9
+AT_ONCE = 5
 
 
 @pytest.fixture(autouse=True)
@@ -41,7 +42,7 @@ def failed(result: Result) -> dict[str, Outcome]:
 @pytest.mark.parametrize("level", LEVELS)
 def test_faults_are_seen_where_they_are(level: int) -> None:
     """Most of the time the checks wait, so some servers are checked at once."""
-    mutants = [one for one in MUTANTS if level_of(min(one.boxes)) == level]
+    mutants = [one for one in (*MUTANTS, *SUBTLE) if level_of(min(one.boxes)) == level]
     with ThreadPoolExecutor(AT_ONCE) as pool:
         results = list(pool.map(check, mutants))
     wrong = {

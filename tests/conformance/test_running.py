@@ -8,18 +8,19 @@ import ssl
 import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
-from asgi_keepalive.conformance import application, peer
+from asgi_keepalive.conformance import application, endings, peer
 from asgi_keepalive.conformance.checks import Check
 from asgi_keepalive.conformance.level1 import errors_of
 from asgi_keepalive.conformance.messages import decoded, encoded
-from asgi_keepalive.conformance.outcomes import FAIL, NA, OK, Failed, Outcome, Trace
+from asgi_keepalive.conformance.outcomes import FAIL, NA, OK, Failed, NotSeen, Outcome, Trace
 from asgi_keepalive.conformance.remote import Control, Remote
 from asgi_keepalive.conformance.running import again
-from asgi_keepalive.conformance.trial import Run
+from asgi_keepalive.conformance.trial import Run, Trial
 
 from ..levels.page_levels import Declaring
 from ..levels.serving import PageServer
@@ -105,6 +106,23 @@ def test_application_serves_what_else_a_server_asks_for(app: Any) -> None:
 
     assert sent("http") == ["http.response.start", "http.response.body"]
     assert sent("lifespan") == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
+
+
+@pytest.mark.parametrize(("has_left", "outcome"), [(True, NotSeen), (False, Failed)])
+def test_server_that_exits_too_soon_is_not_asked(
+    has_left: bool, outcome: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*args: Any) -> None:
+        raise Failed("a call in the application did not end")
+
+    monkeypatch.setattr(endings, "refused", refused)
+    link = SimpleNamespace(remote=SimpleNamespace(has_left=has_left))
+    begun = endings.ping_is_refused_after_the_shutdown(
+        cast(Trial, SimpleNamespace(taken=lambda: link))
+    )
+    next(begun)
+    with pytest.raises(outcome):
+        next(begun)
 
 
 def test_errors_of_a_log() -> None:
