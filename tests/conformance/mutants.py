@@ -21,6 +21,10 @@ class OwnKeepaliveGoesOn(Declaring):
     def start_keepalive(self) -> None:
         super(Declaring, self).start_keepalive()
 
+    def keep_alive(self) -> None:
+        self.pong_due = False  # or it would end connections, which is no fault of this kind
+        super().keep_alive()
+
 
 class NoOwnKeepalive(Declaring):
     def start_keepalive(self) -> None: ...
