@@ -6,7 +6,6 @@ import argparse
 import sys
 from collections.abc import Sequence
 from importlib import import_module
-from importlib.util import find_spec
 
 COMMANDS = {
     "probe": "find out what a path does to WebSocket connections",
@@ -32,8 +31,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     subparsers = parser.add_subparsers(metavar="command", required=True)
     for name, purpose in COMMANDS.items():
-        if not _is_there(name):
-            continue
         command = import_module(f"{__package__}.{name}.command")
         subparser = subparsers.add_parser(name, help=purpose, description=purpose)
         command.add_arguments(subparser)
@@ -41,14 +38,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     status: int = arguments.run(arguments)
     return status
-
-
-def _is_there(name: str) -> bool:
-    """Whether this installation has a subcommand."""
-    try:
-        return find_spec(f"{__package__}.{name}.command") is not None
-    except ModuleNotFoundError:  # not even its package is there
-        return False
 
 
 if __name__ == "__main__":
