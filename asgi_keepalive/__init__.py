@@ -2,6 +2,7 @@
 
 import typing
 
+from .drain import Draining
 from .exceptions import (
     ConnectionClosed,
     KeepaliveError,
@@ -9,7 +10,7 @@ from .exceptions import (
     PingTimeout,
 )
 from .latency import Statistics
-from .middleware import KeepaliveMiddleware
+from .middleware import KeepaliveMiddleware, drain
 from .observers import Observer
 from .scopes import get_keepalive
 from .state import Keepalive, KeepaliveTimeout
@@ -17,6 +18,7 @@ from .verdict import Verdict
 
 __all__ = [
     "ConnectionClosed",
+    "Draining",
     "Keepalive",
     "KeepaliveError",
     "KeepaliveMiddleware",
@@ -26,6 +28,7 @@ __all__ = [
     "PingTimeout",
     "Statistics",
     "Verdict",
+    "drain",
     "get_keepalive",
 ]
 

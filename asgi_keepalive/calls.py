@@ -1,7 +1,7 @@
 """ASGI's `receive` and `send`, as the application of a connection calls them.
 
-A failure is final. From that instant `send` raises. `receive` returns what the server has ready,
-and then the same disconnect for ever.
+A failure is final, and so is a planned end. From that instant `send` raises. `receive` returns what
+the server has ready, and then the same disconnect for ever.
 """
 
 from __future__ import annotations
@@ -12,10 +12,8 @@ import time
 from collections.abc import Awaitable
 from typing import Any
 
-from .connection import CODE, REASON, Connection
+from .connection import Connection
 from .extension import Event, Server
-from .state import KeepaliveTimeout
-from .states import FAILED
 from .stepping import Released, call, poll
 
 
@@ -24,14 +22,14 @@ class Calls:
 
     Args:
         server: The server's side.
-        connection: It knows whether it has failed, and releases calls that wait when it does.
+        connection: It knows whether it has been ended, and releases calls that wait when it is.
     """
 
-    __slots__ = ("_connection", "_is_drained", "_knows_reading", "_receiving", "_server")
+    __slots__ = ("_connection", "_is_empty", "_knows_reading", "_receiving", "_server")
 
     def __init__(self, server: Server, connection: Connection) -> None:
         self._connection = connection
-        self._is_drained = False  # after a failure: the server has nothing more to receive
+        self._is_empty = False  # after the end: the server has nothing more to receive
         self._knows_reading = "read_ahead" in server.extension
         self._receiving = 0
         self._server = server
@@ -39,14 +37,14 @@ class Calls:
             connection.on_read_paused(True, time.monotonic())
 
     async def receive(self) -> Event:
-        """Return the next event; after a failure it never blocks."""
+        """Return the next event; after a failure or a planned end it never blocks."""
         connection, server = self._connection, self._server
         timer = connection.timer
         crowd = timer.crowd
         # It is `turn_if_due`, without a call more for each message.
         if time.monotonic() > (timer if crowd is None else crowd).turn_due:
             await timer.turn()
-        if connection.state is FAILED:
+        if connection.disconnect is not None:
             return self._receive_what_is_left()
         try:
             receiving = server.receive()
@@ -56,23 +54,23 @@ class Calls:
                 receiving = self._receive_reading(receiving)
             event: Event = await receiving
         except Exception:
-            if connection.state is not FAILED:
+            if connection.disconnect is None:
                 raise
             return self._disconnect()
         if event["type"] == "websocket.disconnect":
-            if connection.state is FAILED:
+            if connection.disconnect is not None:
                 return self._disconnect()
             connection.on_closing()
         return event
 
     async def send(self, event: Event) -> None:
-        """Send an event; after a failure it raises `KeepaliveTimeout`."""
+        """Send an event; after a failure or a planned end it raises `Connection.end_error`."""
         connection, server = self._connection, self._server
         timer = connection.timer
         if timer.crowd is None:
             await timer.turn_if_due()
-        if connection.state is FAILED:
-            raise KeepaliveTimeout(connection.keepalive)
+        if connection.disconnect is not None:
+            raise connection.end_error()
         kind = event.get("type")
         if kind == "websocket.send":
             sending = server.send_message(event)
@@ -88,10 +86,10 @@ class Calls:
                 connection.on_accepted()  # the server accepts all the same
             raise
         except Released:
-            raise KeepaliveTimeout(connection.keepalive) from None
+            raise connection.end_error() from None
         except Exception as error:
-            if connection.state is FAILED:
-                raise KeepaliveTimeout(connection.keepalive) from error
+            if connection.disconnect is not None:
+                raise connection.end_error() from error
             await timer.turn_if_due()
             raise
         crowd = timer.crowd
@@ -100,8 +98,8 @@ class Calls:
             await timer.turn()
         if server.is_closing():
             await asyncio.sleep(0)  # the event loop tells of it
-        if connection.state is FAILED:
-            raise KeepaliveTimeout(connection.keepalive)
+        if connection.disconnect is not None:
+            raise connection.end_error()
         if kind == "websocket.accept":
             connection.on_accepted()
 
@@ -118,7 +116,7 @@ class Calls:
 
     def _receive_what_is_left(self) -> Event:
         """Return what the server has ready; once it has nothing more, the disconnect."""
-        if not self._is_drained:
+        if not self._is_empty:
             with contextlib.suppress(Exception):  # NotReady, or the server's own
                 event: Event = poll(self._server.receive())
                 if event["type"] != "websocket.disconnect":
@@ -126,5 +124,7 @@ class Calls:
         return self._disconnect()
 
     def _disconnect(self) -> Event:
-        self._is_drained = True
-        return {"type": "websocket.disconnect", "code": CODE, "reason": REASON}
+        self._is_empty = True
+        disconnect = self._connection.disconnect
+        assert disconnect is not None  # or the server tells its own
+        return {**disconnect}

@@ -1,4 +1,4 @@
-"""One WebSocket connection: its Pings, and how it is failed.
+"""One WebSocket connection: its Pings, and how it is failed, or ended as planned.
 
 `Heartbeat` says when a Ping is due and which Pong answers it. A connection does what it says,
 through the `websocket.ping` extension of its server. Its application calls `Calls`, which asks
@@ -7,29 +7,30 @@ here for the state, one of `states.py`.
 
 from __future__ import annotations
 
+import random
 import time
 from collections.abc import Callable
 from math import inf
 
 from .exceptions import ConnectionClosed, KeepaliveUnsupported
-from .extension import Scope, Server, Traffic
+from .extension import Disconnected, Event, OnExit, Scope, Server, Traffic
 from .heartbeat import Command, Expire, Heartbeat, Ping, SendPing
 from .levels import RAISED, Levels, new_payload
 from .log import logger
 from .manual import NOT_ACCEPTED, ManualPings, must_run_in
 from .observers import Factory
+from .planned import LEAD, MAX_AGE, SHORTEST, YOUNGEST, PlannedEnd, Why
 from .reporting import Reporter
 from .scopes import with_keepalive
 from .settings import Settings
 from .stall import INTERVAL
-from .state import Keepalive
-from .states import OPEN, TRANSITIONS, State, Step
+from .state import Keepalive, KeepaliveTimeout
+from .states import LIVING, OPEN, TRANSITIONS, State, Step
 from .stepping import Suspended
 from .timer import Timer
 from .verdict import REFUSED, Verdict, nothing_came
 
-CODE = 1011
-REASON = "keepalive ping timeout"
+TIMED_OUT = Why(1011, "keepalive ping timeout")
 
 
 class Connection:
@@ -42,6 +43,8 @@ class Connection:
         factories: The observers.
 
     Attributes:
+        disconnect: Once it has been failed, or ended as planned, the event that its application
+            receives for ever; `None` before that.
         keepalive: What the application reads.
         scope: The application's ASGI scope.
         state: Changes as `TRANSITIONS` of `states.py` says.
@@ -54,11 +57,14 @@ class Connection:
 
     __slots__ = (
         "__weakref__",
+        "_began_at",
         "_heartbeat",
         "_levels",
         "_manual",
+        "_planned",
         "_report",
         "_was_refused",
+        "disconnect",
         "keepalive",
         "scope",
         "state",
@@ -70,10 +76,13 @@ class Connection:
         self, server: Server, scope: Scope, settings: Settings, factories: tuple[Factory, ...] = ()
     ) -> None:
         self.state = State.CONNECTING
+        self.disconnect: Event | None = None
         self.timer = Timer()
         self.waiting: list[Suspended] | None = None if server.releases_calls else []
+        self._began_at = time.monotonic()
         self._heartbeat = Heartbeat(settings)
         self._manual = ManualPings()
+        self._planned: PlannedEnd | None = None
         self._was_refused = False  # the last keepalive Ping
         self._levels = Levels(server)
         self.keepalive = Keepalive(settings, self, self._heartbeat.round_trips)
@@ -113,6 +122,27 @@ class Connection:
         self._heartbeat.configure(settings)
         self._levels.bound_closing(settings.close_timeout)
         self._set_timer()
+        if self.state in LIVING:
+            self._plan_age(settings.max_age)
+
+    def announce_exit(self, on_exit: OnExit) -> bool:
+        """Let the server tell of its exit; return whether it can."""
+        return self._levels.announce_exit(on_exit)
+
+    def plan(self, end: PlannedEnd) -> None:
+        """Plan an end, unless it is closing. A drain's end is final, but may become earlier."""
+        planned = self._planned
+        if self.state not in LIVING:
+            return
+        if planned is not None and planned.at <= end.at:
+            if planned.why is end.why:
+                return
+            end.at = planned.at
+        self._unplan()
+        self._planned = end
+        self.keepalive._ends_at = end.at
+        if self.state is not State.CONNECTING:
+            self._count_down()
 
     def observe(self, factories: tuple[Factory, ...]) -> None:
         """Let others observe the connection, too."""
@@ -133,10 +163,13 @@ class Connection:
         self.timer.start(self._on_timer)
         self._report.opened()
         self._set_timer()
+        self._plan_age(self.keepalive.max_age)
+        self._count_down()
 
     def on_closing(self) -> None:
         """The connection begins to close, or is lost, or its application has returned."""
         self._go(Step.CLOSING)
+        self._unplan()
         self._end_heartbeat(self.keepalive._closed_error)
         self._report.closed()
 
@@ -266,6 +299,49 @@ class Connection:
             self._go(Step.REFUSED)
             self._end_heartbeat(lambda: KeepaliveUnsupported(*refusal.args))
 
+    # Planned ends.
+
+    def _plan_age(self, max_age: float | None) -> None:
+        if self._planned is not None:
+            if self._planned.why is not MAX_AGE:
+                return
+            self._unplan()
+            self.keepalive._ends_at = None
+        if max_age is not None:
+            age = max_age * random.uniform(YOUNGEST, 1)
+            self.plan(PlannedEnd(self._began_at + age, MAX_AGE))
+
+    def _count_down(self) -> None:
+        """Give notice of a planned end in time."""
+        planned, keepalive = self._planned, self.keepalive
+        if planned is None:
+            return
+        if keepalive._on_news is not None:  # a page has to be told before
+            planned.at = keepalive._ends_at = max(planned.at, time.monotonic() + LEAD)
+        planned.call_at(planned.at - keepalive._settings.notice, self._give_notice)
+
+    def _unplan(self) -> None:
+        planned, self._planned = self._planned, None
+        if planned is not None:
+            planned.cancel()
+
+    def _give_notice(self) -> None:
+        planned = self._planned
+        assert planned is not None  # or its timer had been cancelled
+        planned.call_at(planned.at, lambda: self.timer.run(self._end))
+        self.keepalive._reconnect_after = planned.reconnect_after
+        self.keepalive._tell_page()
+        self.timer.run(lambda: self._report.ending(planned.at))
+
+    def _end(self) -> None:
+        """Close the connection as planned."""
+        planned = self._planned
+        assert planned is not None  # or its timer had been cancelled
+        left = max(SHORTEST, planned.abort_at - time.monotonic())
+        self.keepalive._ended = planned.why.reason
+        if self._close(Step.ENDED, planned.why, min(self.keepalive.close_timeout, left)):
+            self._report.closed()
+
     # Failing the connection (RFC 6455 7.1.7).
 
     def _judge(self, ping: Ping, now: float, traffic: Traffic) -> None:
@@ -278,17 +354,34 @@ class Connection:
 
     def _fail(self, verdict: Verdict) -> None:
         """Fail the connection and release the application at once."""
+        if self._close(Step.FAILED, TIMED_OUT, self.keepalive.close_timeout, verdict):
+            self._report.failed(verdict, self.keepalive.latency)
+            self._report.closed()
+
+    def _close(self, step: Step, why: Why, timeout: float, verdict: Verdict | None = None) -> bool:
+        """Close the connection and release the application; return whether it was still open."""
         try:
-            self._levels.fail(CODE, REASON, self.keepalive.close_timeout)
+            self._levels.fail(why.code, why.reason, timeout)
         except OSError:  # it is closing for another reason, which the server tells
             self.on_closing()
-            return
+            return False
         except RAISED:
-            logger.exception("%s: the server cannot fail the connection", self._report)
-        self._go(Step.FAILED)
+            logger.exception("%s: the server cannot close the connection", self._report)
+        self._go(step)
+        self._unplan()
+        self.disconnect = {
+            "type": "websocket.disconnect",
+            "code": why.code,
+            "reason": why.reason,
+        }
         self.keepalive._verdict = verdict
         self._end_heartbeat(self.keepalive._closed_error)
         for call in self.waiting or ():
             call.release()
-        self._report.failed(verdict, self.keepalive.latency)
-        self._report.closed()
+        return True
+
+    def end_error(self) -> KeepaliveTimeout | Disconnected:
+        """Return what `send` raises once the connection has been failed, or ended as planned."""
+        if self.state is State.FAILED:
+            return KeepaliveTimeout(self.keepalive)
+        return Disconnected()

@@ -38,6 +38,12 @@ class OnReadPaused(Protocol):
     def __call__(self, paused: bool, time: float, /) -> None: ...
 
 
+class OnExit(Protocol):
+    """The server calls it when it begins to exit, with the seconds that it leaves from then on."""
+
+    def __call__(self, grace: float, /) -> None: ...
+
+
 class Traffic(TypedDict, total=False):
     """The traffic between a server and a peer; each value is optional, or `None` if unknown.
 
@@ -67,6 +73,7 @@ class Extension(TypedDict, total=False):
         bound_closing: Level 4: bounds every ending of the connection, in seconds.
         traffic: Level 5: tells how things stand between the server and the peer.
         buffered: Level 5, optional: tells how many written bytes the server itself holds.
+        announce_exit: Level 6: lets the server tell of its exit, and leave the closing to others.
     """
 
     take_over: Callable[[OnPong, OnClosing], None]
@@ -76,6 +83,7 @@ class Extension(TypedDict, total=False):
     bound_closing: Callable[[float], None]
     traffic: Callable[[], Traffic]
     buffered: Callable[[], int]
+    announce_exit: Callable[[OnExit], None]
 
 
 def declared(scope: Scope) -> Mapping[str, Any] | None:

@@ -12,7 +12,7 @@ import struct
 from collections.abc import Callable, Iterator
 from typing import cast
 
-from .extension import OnClosing, OnPong, OnReadPaused, Server, Traffic
+from .extension import OnClosing, OnExit, OnPong, OnReadPaused, Server, Traffic
 
 BEYOND_LEVEL_1 = ("fail", "read_ahead", "bound_closing", "traffic")
 """The functions of the further levels, one for each."""
@@ -71,6 +71,13 @@ class Levels:
         if "bound_closing" in self._server.extension:
             self._server.extension["bound_closing"](timeout)
 
+    def announce_exit(self, on_exit: OnExit) -> bool:
+        """Let the server tell of its exit; return whether it can."""
+        with contextlib.suppress(*RAISED):  # KeyError, if it does not offer that
+            self._server.extension["announce_exit"](on_exit)
+            return True
+        return False
+
     def traffic(self) -> Traffic:
         """Return how things stand with the peer; nothing if the server does not tell."""
         # It is evidence of a failure, and no reason for none.
@@ -87,7 +94,7 @@ class Levels:
         return False
 
     def fail(self, code: int, reason: str, timeout: float) -> None:
-        """Fail the connection (RFC 6455 7.1.7).
+        """Fail the connection (RFC 6455 7.1.7), or end it as planned.
 
         At level 1 the Close frame goes out when the server lets it, and the socket is the server's
         affair.

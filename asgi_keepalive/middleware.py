@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Iterable
+from weakref import WeakSet
 
 from .applications import single_callable
 from .browser.heartbeats import Heartbeats, take_nonce
 from .calls import Calls
 from .connection import Connection
+from .drain import Draining, Group, Groups
 from .extension import Application, Disconnected, Receive, Scope, Send, Server
 from .levels import RAISED
 from .log import logger
@@ -17,10 +19,10 @@ from .observers import Factory, factories
 from .scopes import find_keepalive, with_keepalive
 from .servers import find
 from .servers.advice import Advice, advise
-from .settings import Liveness, Settings
+from .settings import Liveness, Settings, check_duration
 from .state import Keepalive, KeepaliveTimeout
 from .text import shown
-from .unsupported import Observed, refuse
+from .unsupported import Observed, refuse, turn_away
 
 
 class KeepaliveMiddleware:
@@ -46,6 +48,13 @@ class KeepaliveMiddleware:
             front of the Ping, within every `ping_timeout`.
         required: Whether a connection that cannot be kept alive is refused with close code 1011
             before accept, and an error logged that says why. Otherwise it runs without keepalive.
+        max_age: How old a connection may become, counted from its handshake. It is closed with 1001
+            "max age" within the last tenth of that, at random. `None` is no limit.
+        notice: How long before a planned end, by `max_age` or a drain, its observers and its page
+            are told of it.
+        drain_window: Over how long the open connections are closed with 1012 when the server exits,
+            one after another; less if the server waits for less. `None` leaves that to the server,
+            which closes them as it does. daphne does not tell of its exit: `drain` it before.
         observers: Callables that take the scope of a connection and return what is told of it, an
             `Observer`, or `None` to leave it out; see `asgi_keepalive.observers`.
 
@@ -67,16 +76,24 @@ class KeepaliveMiddleware:
         close_timeout: float = 10.0,
         liveness: Liveness = "pong",
         required: bool = False,
+        max_age: float | None = None,
+        notice: float = 5.0,
+        drain_window: float | None = None,
         observers: Iterable[Factory] = (),
     ) -> None:
         try:
             self.app = single_callable(app)
-            self.settings = Settings(ping_interval, ping_timeout, close_timeout, liveness, required)
+            self.settings = Settings(
+                *(ping_interval, ping_timeout, close_timeout, liveness, required),
+                *(max_age, notice, drain_window),
+            )
             self.observers = factories(observers)
         except (TypeError, ValueError) as error:
             logger.error("KeepaliveMiddleware: %s", error)
             raise
+        self._groups = Groups(self.settings)
         self._warned: set[str] = set()
+        _middlewares.add(self)
 
     def __repr__(self) -> str:
         return f"<KeepaliveMiddleware around {shown(self.app)}: {self.settings}>"
@@ -89,6 +106,11 @@ class KeepaliveMiddleware:
         """
         if scope["type"] != "websocket":
             await self.app(scope, receive, send)
+            return
+        draining = self._groups.draining
+        if draining is not None:
+            draining.refused += 1
+            await turn_away(scope, receive, send, draining.seconds_left)
             return
         outer = find_keepalive(scope)
         if outer is not None:
@@ -103,12 +125,14 @@ class KeepaliveMiddleware:
         if isinstance(connection, Advice):
             keepalive = Keepalive(self.settings)
             keepalive._give_up(connection.off)
-            self._warn(connection)
+            if not self.settings.required:
+                self._warn(connection.server, "keepalive is %s", connection.off)
             scope = with_keepalive(scope, keepalive)
             await self._run_unsupported(scope, keepalive, receive, send, nonce)
             return
         assert isinstance(server, Server)  # or there would be no connection
         calls = Calls(server, connection)
+        group = self._join(connection)
         try:
             await self._run(
                 connection.scope, connection.keepalive, calls.receive, calls.send, nonce
@@ -118,6 +142,15 @@ class KeepaliveMiddleware:
                 raise
         finally:
             connection.on_returned()
+            group.leave(connection)
+
+    def _join(self, connection: Connection) -> Group:
+        """Let a connection be one of those that can be drained, until it leaves this group."""
+        group = self._groups.here
+        group.join(connection)
+        if self.settings.drain_window is not None and not connection.announce_exit(group.exit):
+            self._warn("exit", "drain_window has no effect: %s", NO_EXIT)
+        return group
 
     def _take_over(
         self, server: Server | Advice, scope: Scope, receive: Receive, send: Send
@@ -138,9 +171,13 @@ class KeepaliveMiddleware:
     ) -> None:
         """Run the application of a connection that an outer middleware has, with other settings."""
         outer._configure(self.settings.inside(outer._settings))
-        if outer.supported:
+        if isinstance(outer._link, Connection):
             outer._observe(self.observers)
-            await self.app(scope, receive, send)
+            group = self._join(outer._link)
+            try:
+                await self.app(scope, receive, send)
+            finally:
+                group.leave(outer._link)
         else:
             await self._run_unsupported(scope, outer, receive, send, None)
 
@@ -170,10 +207,78 @@ class KeepaliveMiddleware:
         finally:
             heartbeats.end()
 
-    def _warn(self, advice: Advice) -> None:
-        if advice.server not in self._warned and not self.settings.required:
-            self._warned.add(advice.server)
-            logger.warning("keepalive is %s", advice.off)
+    def _warn(self, what: str, text: str, *details: str) -> None:
+        """Warn once."""
+        if what not in self._warned:
+            self._warned.add(what)
+            logger.warning(text, *details)
+
+    @property
+    def draining(self) -> Draining | None:
+        """The progress of a drain in the running event loop; `None` if none has begun.
+
+        Raises:
+            RuntimeError: No event loop is running.
+        """
+        return self._groups.here.draining
+
+    async def drain(self, window: float) -> None:
+        """Close the connections of the running event loop one after another; refuse new ones.
+
+        Each connection is closed with 1012 "service restart", at a time that is spread evenly over
+        the window. Handshakes are refused with HTTP status 503; where the server cannot do that,
+        they are accepted and closed with 1012. This is for good. Called again, it can only become
+        faster.
+
+        Example::
+
+            await middleware.drain(10)
+
+        It returns when the applications of all connections have returned, at the latest
+        `close_timeout` after the last has been closed. Cancelled, it lets the drain go on.
+
+        Args:
+            window: Over how many seconds; 0 closes all at once.
+
+        Raises:
+            TypeError: `window` is not a number.
+            ValueError: It is not finite, or negative.
+            RuntimeError: The running event loop is none of asyncio's.
+        """
+        check_duration("window", window)
+        group = self._groups.here
+        group.begin(window)
+        await group.drained()
+
+
+NO_EXIT = (
+    "this server does not tell of its exit, and closes its connections as it does without the "
+    "middleware. Call drain() before it exits"
+)
+
+_middlewares: WeakSet[KeepaliveMiddleware] = WeakSet()
+
+
+async def drain(window: float) -> None:
+    """Drain every `KeepaliveMiddleware` of the process, see `KeepaliveMiddleware.drain`.
+
+    It is for where the middleware itself is not at hand, as `app.add_middleware` makes it.
+
+    Example::
+
+        @app.post("/drain")
+        async def prepare_to_stop() -> None:
+            await asgi_keepalive.drain(10)
+
+    Args:
+        window: Over how many seconds; 0 closes all at once.
+
+    Raises:
+        TypeError: `window` is not a number.
+        ValueError: It is not finite, or negative.
+    """
+    check_duration("window", window)
+    await asyncio.gather(*[middleware.drain(window) for middleware in _middlewares])
 
 
 def _may_be_early() -> bool:

@@ -121,6 +121,10 @@ class Reporter:
                 *(str(self), payload.hex(), why, seconds),
             )
 
+    def ending(self, deadline: float) -> None:
+        """The connection will be closed at this time."""
+        self._tell("ending", deadline)
+
     def failed(self, verdict: Verdict, latency: float | None) -> None:
         """The connection has been failed; `closed` follows."""
         log.failed(self._scope, verdict, latency)

@@ -24,6 +24,11 @@ class Settings:
         liveness: What shows that a peer lives: only a Pong, or with "progress" also data that goes
             on from it, or to it in front of a Ping.
         required: Whether a connection that cannot be kept alive is refused.
+        max_age: How old a connection may become; it is closed within the last tenth before that.
+            `None` is no limit.
+        notice: How long before a planned end the observers and the page are told of it.
+        drain_window: Over how long connections are closed when their server exits. `None` leaves
+            that to the server.
 
     Raises:
         TypeError: A value is not a number (nor `None`, where that is allowed), not a string, or not
@@ -36,14 +41,19 @@ class Settings:
     close_timeout: float = 10.0
     liveness: Liveness = "pong"
     required: bool = False
+    max_age: float | None = None
+    notice: float = 5.0
+    drain_window: float | None = None
 
     def __post_init__(self) -> None:
-        for name in "ping_interval", "ping_timeout":
+        for name in "ping_interval", "ping_timeout", "max_age":
             value = getattr(self, name)
             if value is not None and not _seconds(name, value, _POSITIVE) > 0:
                 raise ValueError(f"{name} {_POSITIVE}, not {shown(value)}")
-        if not _seconds("close_timeout", self.close_timeout, _NOT_NEGATIVE) >= 0:
-            raise ValueError(f"close_timeout {_NOT_NEGATIVE}, not {shown(self.close_timeout)}")
+        check_duration("close_timeout", self.close_timeout)
+        check_duration("notice", self.notice)
+        if self.drain_window is not None:
+            check_duration("drain_window", self.drain_window, _NOT_NEGATIVE_OR_NONE)
         if self.liveness not in get_args(Liveness):
             error = ValueError if isinstance(self.liveness, str) else TypeError
             raise error(f'liveness must be "pong" or "progress", not {shown(self.liveness)}')
@@ -63,6 +73,18 @@ class Settings:
 
 _POSITIVE = "must be a positive number of seconds or None"
 _NOT_NEGATIVE = "must be a number of seconds, 0 or more"
+_NOT_NEGATIVE_OR_NONE = f"{_NOT_NEGATIVE}, or None"
+
+
+def check_duration(name: str, value: object, expected: str = _NOT_NEGATIVE) -> None:
+    """Check that `value` is a number of seconds, 0 or more.
+
+    Raises:
+        TypeError: It is not a number.
+        ValueError: It is not finite, or negative.
+    """
+    if not _seconds(name, value, expected) >= 0:
+        raise ValueError(f"{name} {expected}, not {shown(value)}")
 
 
 def _seconds(name: str, value: object, expected: str) -> float:

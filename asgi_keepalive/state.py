@@ -46,10 +46,13 @@ class Keepalive:
 
     __slots__ = (
         "__weakref__",
+        "_ended",
+        "_ends_at",
         "_join",
         "_link",
         "_off",
-        "_on_configure",
+        "_on_news",
+        "_reconnect_after",
         "_round_trips",
         "_settings",
         "_supported",
@@ -71,7 +74,10 @@ class Keepalive:
         self._round_trips = round_trips or RoundTrips()
         self._thread = threading.get_ident()
         self._verdict: Verdict | None = None
-        self._on_configure: Callable[[], None] | None = None  # it tells a page
+        self._ended: str | None = None  # why, as planned
+        self._ends_at: float | None = None
+        self._reconnect_after: float | None = None  # for a page, once notice has been given
+        self._on_news: Callable[[], None] | None = None  # it tells a page
 
     def __repr__(self) -> str:
         latency = "unknown" if self.latency is None else f"{self.latency:.3g} s"
@@ -111,6 +117,15 @@ class Keepalive:
         return self._verdict
 
     @property
+    def ends_at(self) -> float | None:
+        """When the connection is closed as planned, by `max_age` or a drain.
+
+        It is a time in seconds of `time.monotonic()`, and `None` if no end is planned. A drain may
+        move it to an earlier time.
+        """
+        return self._ends_at
+
+    @property
     def ping_interval(self) -> float | None:
         """Seconds from one Ping to the next; `None` sends none."""
         return self._settings.ping_interval
@@ -129,6 +144,11 @@ class Keepalive:
     def liveness(self) -> Liveness:
         """The sign of life that counts: "pong" or "progress", as for `KeepaliveMiddleware`."""
         return self._settings.liveness
+
+    @property
+    def max_age(self) -> float | None:
+        """Seconds within which the connection is closed, as for `KeepaliveMiddleware`."""
+        return self._settings.max_age
 
     async def ping(self) -> float:
         """Send a Ping now (RFC 6455 5.5.2) and wait for its Pong.
@@ -173,14 +193,16 @@ class Keepalive:
         ping_timeout: float | None = UNCHANGED,
         close_timeout: float = UNCHANGED,
         liveness: Liveness = UNCHANGED,
+        max_age: float | None = UNCHANGED,
     ) -> None:
         """Change settings for the rest of this connection, at once.
 
         The interval runs from the last Ping written, so a shorter one may be over already. A Ping
         in flight keeps its deadline, but if interval or timeout is now `None` it fails nothing any
-        more. `close_timeout` bounds an ending that begins later. A page that asked for heartbeats
-        is told. After the end of the connection it is of no effect, and where `supported` is false
-        only pages notice.
+        more. `close_timeout` bounds an ending that begins later. `max_age` counts from the
+        handshake, so a connection may be too old already. A page that asked for heartbeats is told.
+        After the end of the connection it is of no effect, and where `supported` is false only
+        pages notice.
 
         Example::
 
@@ -191,6 +213,7 @@ class Keepalive:
             ping_timeout: Likewise.
             close_timeout: Likewise.
             liveness: Likewise, "pong" or "progress".
+            max_age: Likewise, in seconds; `None` takes the limit back.
 
         Raises:
             TypeError: A time is not a number (nor `None`, where that is allowed), or `liveness` is
@@ -205,6 +228,7 @@ class Keepalive:
             "ping_timeout": ping_timeout,
             "close_timeout": close_timeout,
             "liveness": liveness,
+            "max_age": max_age,
         }
         changes: Any = {name: value for name, value in given.items() if value is not UNCHANGED}
         self._configure(dataclasses.replace(self._settings, **changes))
@@ -228,8 +252,11 @@ class Keepalive:
         self._settings = settings
         if self._link is not None:
             self._link.configure(settings)
-        if self._on_configure is not None:
-            self._on_configure()
+        self._tell_page()
+
+    def _tell_page(self) -> None:
+        if self._on_news is not None:
+            self._on_news()
 
     def _observe(self, factories: tuple[Any, ...]) -> bool:
         """Let others observe the connection, too; return whether somebody tells them."""

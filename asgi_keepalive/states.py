@@ -2,7 +2,8 @@
 
     CONNECTING --accepted--> OPEN --failed--> FAILED
         |                     |  \\--refused--> UNKEPT
-        \\------ closing ------+------------------/-----> CLOSED
+        |                     \\-----------------+--ended--> ENDED
+        \\------ closing ------+-----------------/-----> CLOSED
 
 The table below has all transitions. A step that a state does not know changes nothing.
 """
@@ -21,6 +22,7 @@ class State(Enum):
     UNKEPT = "open, but its Pings are refused"
     CLOSED = "closing or lost"
     FAILED = "failed, as a Pong was overdue or could not be asked for"
+    ENDED = "ended as planned"
 
 
 class Step(Enum):
@@ -29,6 +31,7 @@ class Step(Enum):
     ACCEPTED = "accepted"
     REFUSED = "refused"
     FAILED = "failed"
+    ENDED = "ended"
     CLOSING = "closing"
 
 
@@ -37,12 +40,16 @@ TRANSITIONS: Mapping[State, Mapping[Step, State]] = {
     State.OPEN: {
         Step.REFUSED: State.UNKEPT,
         Step.FAILED: State.FAILED,
+        Step.ENDED: State.ENDED,
         Step.CLOSING: State.CLOSED,
     },
-    State.UNKEPT: {Step.CLOSING: State.CLOSED},
+    State.UNKEPT: {Step.ENDED: State.ENDED, Step.CLOSING: State.CLOSED},
     # The end may be told more than once: by the server, by a call, at the application's return.
     State.CLOSED: {Step.CLOSING: State.CLOSED},
     State.FAILED: {Step.CLOSING: State.FAILED},
+    State.ENDED: {Step.CLOSING: State.ENDED},
 }
 
-OPEN, FAILED = State.OPEN, State.FAILED
+OPEN = State.OPEN
+LIVING = frozenset({State.CONNECTING, State.OPEN, State.UNKEPT})
+"""The states of a connection that nobody has begun to close."""

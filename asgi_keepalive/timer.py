@@ -118,9 +118,15 @@ class Timer:
 
     def wake(self) -> None:
         """It is time to call back."""
-        assert self._context is not None  # nobody is woken who has been forgotten
-        assert self._callback is not None
-        self._context.run(self._callback)
+        assert self._callback is not None  # nobody is woken who has been forgotten
+        self.run(self._callback)
+
+    def run(self, callback: Callable[[], None]) -> None:
+        """Call something in the context of whoever called `start`, until `stop`."""
+        if self._context is None:
+            callback()
+        else:
+            self._context.run(callback)
 
     def fired(self, now: float) -> float:
         """Take note that it has fired; return for how long the event loop stood still."""

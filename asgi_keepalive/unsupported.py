@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Any
@@ -15,8 +16,12 @@ from typing import Any
 from .extension import Event, Receive, Scope, Send
 from .log import logger, name
 from .observers import Factory
+from .planned import RESTART
 from .reporting import Reporter
 from .state import Keepalive
+
+DENIAL = "websocket.http.response"
+"""The extension of ASGI by which a server answers a handshake with any status."""
 
 CODE = 1011
 REASON = "keepalive is required"
@@ -35,6 +40,32 @@ async def refuse(scope: Scope, keepalive: Keepalive, receive: Receive, send: Sen
     with contextlib.suppress(OSError):  # the peer has gone
         if await _first(receive) != "websocket.disconnect":
             await send({"type": "websocket.close", "code": CODE, "reason": REASON})
+
+
+async def turn_away(scope: Scope, receive: Receive, send: Send, seconds: float) -> None:
+    """Refuse a connection, as the server is being drained.
+
+    Args:
+        scope: The connection's ASGI scope.
+        receive: The server's.
+        send: The server's.
+        seconds: How long the drain still goes on.
+    """
+    with contextlib.suppress(OSError):  # the peer has gone
+        first = await _first(receive)
+        if first == "websocket.connect" and DENIAL in (scope.get("extensions") or {}):
+            headers = [(b"retry-after", b"%d" % math.ceil(seconds)), (b"content-length", b"0")]
+            start = {"type": f"{DENIAL}.start", "status": 503, "headers": headers}
+            await send(start)
+            await send({"type": f"{DENIAL}.body", "body": b""})
+            return
+        if first == "websocket.connect":
+            # Refused before accept it would be told 403, as if it were not to come back. A browser
+            # wants one of the subprotocols that it offers.
+            offered = scope.get("subprotocols") or [None]
+            await send({"type": "websocket.accept", "subprotocol": offered[0], "headers": []})
+        if first != "websocket.disconnect":
+            await send({"type": "websocket.close", "code": RESTART.code, "reason": RESTART.reason})
 
 
 async def _first(receive: Receive) -> str | None:

@@ -53,6 +53,10 @@ def loop(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
+ENDS = ("max_age", "notice", "drain_window")
+"""The settings of the middleware for planned ends."""
+
+
 class Reports:
     """What an application in the server's thread tells the test."""
 
@@ -123,12 +127,14 @@ def serve(ws: str, loop: str) -> Iterator[Serve]:
             expect: tuple[str, ...] = (),
             **config: Any,
         ) -> Server:
+            ends = {name: config.pop(name) for name in ENDS if name in config}
             wrapped = KeepaliveMiddleware(
                 app,
                 ping_interval=ping_interval,
                 ping_timeout=ping_timeout,
                 close_timeout=close_timeout,
                 liveness=liveness,
+                **ends,
             )
             server = serving(wrapped, **{"ws": ws, "loop": loop, **config})
             servers.append(server)

@@ -267,7 +267,7 @@ class TestOfAPage:
         server.app.keepalive.configure(ping_interval=1)
         await asyncio.sleep(5)
         assert server.beats == [0]
-        assert server.app.keepalive._on_configure is None
+        assert server.app.keepalive._on_news is None
 
 
 class TestOnRealServers:

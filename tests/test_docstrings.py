@@ -19,7 +19,7 @@ from prometheus_client import CollectorRegistry
 
 import asgi_keepalive
 import asgi_keepalive.browser
-from asgi_keepalive import Keepalive
+from asgi_keepalive import Keepalive, KeepaliveMiddleware
 from asgi_keepalive.dashboard import Dashboard
 from asgi_keepalive.observers import live, opentelemetry, prometheus
 
@@ -58,6 +58,7 @@ async def test_example(name: str) -> None:
         "asgi_keepalive": asgi_keepalive,
         "contextlib": contextlib,
         "keepalive": app.keepalive,
+        "middleware": KeepaliveMiddleware(app),
         "live": observed,
         "scope": app.scope,
         "send": app.send,

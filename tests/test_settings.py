@@ -140,6 +140,9 @@ def test_defaults() -> None:
         "close_timeout": 10.0,
         "liveness": "pong",
         "required": False,
+        "max_age": None,
+        "notice": 5.0,
+        "drain_window": None,
     }
 
 
@@ -147,7 +150,8 @@ def test_middleware_shows_itself() -> None:
     middleware = KeepaliveMiddleware(Odd(), ping_timeout=None)
     assert repr(middleware) == (
         "<KeepaliveMiddleware around <odd>: ping_interval=20.0, ping_timeout=None, "
-        "close_timeout=10.0, liveness='pong', required=False>"
+        "close_timeout=10.0, liveness='pong', required=False, max_age=None, notice=5.0, "
+        "drain_window=None>"
     )
 
 

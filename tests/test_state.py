@@ -40,6 +40,8 @@ class TestKeepalive:
             "ping_timeout",
             "close_timeout",
             "liveness",
+            "ends_at",
+            "max_age",
             "unknown",
         ],
     )
@@ -77,7 +79,8 @@ class TestKeepalive:
     @in_no_time
     async def test_shows_itself(self) -> None:
         settings = (
-            "ping_interval=20, ping_timeout=10, close_timeout=10.0, liveness='pong', required=False"
+            "ping_interval=20, ping_timeout=10, close_timeout=10.0, liveness='pong', "
+            "required=False, max_age=None, notice=5.0, drain_window=None"
         )
         server, app = await accepted(ping_interval=20, ping_timeout=10, pong_after=0.5)
 

@@ -34,14 +34,14 @@ def take_nonce(scope: Scope) -> tuple[str | None, Scope]:
 
 def heartbeat(nonce: str, keepalive: Keepalive) -> str:
     """Return the text of a heartbeat, with times in seconds."""
-    return nonce + json.dumps(
-        {
-            "interval": keepalive.ping_interval,
-            "timeout": keepalive.ping_timeout,
-            "latency": keepalive.latency,
-        },
-        separators=(",", ":"),
-    )
+    told = {
+        "interval": keepalive.ping_interval,
+        "timeout": keepalive.ping_timeout,
+        "latency": keepalive.latency,
+    }
+    if keepalive._reconnect_after is not None:
+        told["reconnectAfter"] = round(keepalive._reconnect_after, 3)
+    return nonce + json.dumps(told, separators=(",", ":"))
 
 
 class Heartbeats:
@@ -54,7 +54,7 @@ class Heartbeats:
         self._send = send
         self._sending = 0
         self._task: asyncio.Task[None] | None = None
-        self._configured = asyncio.Event()
+        self._news = asyncio.Event()
 
     async def receive(self) -> Event:
         """ASGI's `receive`."""
@@ -77,11 +77,11 @@ class Heartbeats:
             with contextlib.suppress(RuntimeError):  # there is no asyncio here
                 asyncio.get_running_loop()
                 self._task = asyncio.create_task(self._beat())
-                self._keepalive._on_configure = self._configured.set
+                self._keepalive._on_news = self._news.set
 
     def end(self) -> None:
         """Stop sending heartbeats."""
-        self._keepalive._on_configure = None
+        self._keepalive._on_news = None
         task, self._task = self._task, None
         if task is not None:
             task.cancel()
@@ -91,14 +91,15 @@ class Heartbeats:
         with contextlib.suppress(Exception):
             told = None
             while True:
-                settings = self._keepalive.ping_interval, self._keepalive.ping_timeout
+                keepalive = self._keepalive
+                news = keepalive.ping_interval, keepalive.ping_timeout, keepalive._reconnect_after
                 # A message of the application that is on the way shows as much, unless there is
                 # something to tell.
-                if settings != told or not self._sending:
-                    text = heartbeat(self._nonce, self._keepalive)
+                if news != told or not self._sending:
+                    text = heartbeat(self._nonce, keepalive)
                     await self._send({"type": "websocket.send", "text": text})
-                    told = settings
+                    told = news
                 with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(self._keepalive.ping_interval):
-                        await self._configured.wait()
-                self._configured.clear()
+                    async with asyncio.timeout(keepalive.ping_interval):
+                        await self._news.wait()
+                self._news.clear()

@@ -32,9 +32,12 @@ class Adapter(ABC):
         loop: The event loop.
         transport: The server's transport, one of asyncio's or like it; a `BoundedTransport` from
             `use_transport` on.
+        tells_exit: Whether the server's exit can be told in time, so that others may close.
     """
 
     __slots__ = ("loop", "transport")
+
+    tells_exit = True
 
     loop: asyncio.AbstractEventLoop
     transport: Any
@@ -42,6 +45,9 @@ class Adapter(ABC):
     @abstractmethod
     def use_transport(self, transport: BoundedTransport) -> None:
         """Let the server write to this transport, and close it, from now on."""
+
+    def watch_exit(self) -> None:  # noqa: B027
+        """Watch for the server's exit, and tell the transport of it."""
 
     @abstractmethod
     def stop_keepalive(self) -> None:

@@ -19,6 +19,7 @@ from enum import Enum
 from math import inf
 from typing import Any
 
+from ..extension import OnExit
 from .kernel import duplicate, reset_on_close, unacknowledged, unread
 from .lingering import FIRST_LOOK, LONGEST_WAIT, Discard, close_once_acknowledged
 
@@ -77,6 +78,7 @@ class BoundedTransport:
         on_end: Called when nothing can be written any more, so that nobody waits to write.
 
     Attributes:
+        on_exit: Closes the connection when the server exits; `None` if the server does.
         close_timeout: In seconds, for a close that has not begun.
         state: Changes as `TRANSITIONS` says.
     """
@@ -95,6 +97,7 @@ class BoundedTransport:
         "_transport",
         "close_timeout",
         "is_closing",
+        "on_exit",
         "pause_reading",
         "resume_reading",
         "state",
@@ -109,6 +112,7 @@ class BoundedTransport:
         on_end: Callable[[], None],
     ) -> None:
         self.close_timeout = 10.0
+        self.on_exit: OnExit | None = None
         self.state = State.OPEN
         self.write: Callable[[bytes], None] = transport.write
         self.is_closing: Callable[[], bool] = transport.is_closing
@@ -156,6 +160,14 @@ class BoundedTransport:
         """Do not linger; return whether the connection is closing at all."""
         self._hurry(Step.HURRY)
         return self.is_closing()
+
+    def announce_exit(self, grace: float) -> bool:
+        """The server exits in `grace` seconds; return whether somebody else closes until then."""
+        on_exit, self.on_exit = self.on_exit, None
+        if on_exit is None or self.is_closing():
+            return False
+        on_exit(grace)
+        return True
 
     def close_at_exit(self, close: Callable[[], object]) -> None:
         """The server exits: call `close`, unless the connection is closing, and do not linger."""

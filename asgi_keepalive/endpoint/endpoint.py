@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
 from websockets.exceptions import ProtocolError
@@ -14,6 +14,7 @@ from ..extension import (
     Event,
     Extension,
     OnClosing,
+    OnExit,
     OnPong,
     OnReadPaused,
     Send,
@@ -25,6 +26,9 @@ from .closing import BoundedTransport
 from .frames import LONGEST_REASON, SHORT, ping_frame
 from .receiver import Receiver
 from .receiving import receive
+
+ALL = tuple(Extension.__annotations__)
+BUT_EXIT = tuple(name for name in ALL if name != "announce_exit")
 
 
 class Functions(Mapping[str, Any]):
@@ -39,16 +43,16 @@ class Functions(Mapping[str, Any]):
         self._endpoint = endpoint
 
     def __getitem__(self, name: str) -> Callable[..., Any]:
-        if name not in Extension.__annotations__:
+        if name not in self._endpoint.functions:
             raise KeyError(name)
         function: Callable[..., Any] = getattr(self._endpoint, name)
         return function
 
     def __iter__(self) -> Iterator[str]:
-        return iter(Extension.__annotations__)
+        return iter(self._endpoint.functions)
 
     def __len__(self) -> int:
-        return len(Extension.__annotations__)
+        return len(self._endpoint.functions)
 
 
 class Endpoint:
@@ -96,6 +100,11 @@ class Endpoint:
         if isinstance(adapter, ReadingAdapter):
             self._receiver = receive(adapter, transport, self)
             self._receiver.begin()  # if the application has accepted before
+
+    @property
+    def functions(self) -> Collection[str]:
+        """The names of the extension's functions that are offered."""
+        return ALL if self._adapter.tells_exit else BUT_EXIT
 
     # The middleware calls these.
 
@@ -149,6 +158,12 @@ class Endpoint:
         self._adapter.failed(code, reason)
         self._transport.close_timeout = timeout
         self._transport.linger()
+
+    def announce_exit(self, on_exit: OnExit) -> None:
+        """Tell of the server's exit, and leave the closing of an open connection to the caller."""
+        if not self._is_closing:
+            self._transport.on_exit = on_exit
+            self._adapter.watch_exit()
 
     def read_ahead(self, on_read_paused: OnReadPaused) -> None:
         """Read ahead of the application, and tell when reading pauses and goes on."""
@@ -243,6 +258,7 @@ class Endpoint:
 
     def _drop_callbacks(self) -> None:
         self._on_pong = self._on_closing = self._on_read_paused = None
+        self._transport.on_exit = None
 
 
 def _must_be_seconds(timeout: float) -> None:

@@ -51,6 +51,13 @@ class Observer:
     def ponged(self, latency: float) -> None:
         """A Pong has answered a Ping, after that many seconds."""
 
+    def ending(self, deadline: float) -> None:
+        """The connection will be closed at this time, in seconds of `time.monotonic()`.
+
+        It is planned, by `max_age` or a drain, and comes `notice` seconds before, or as soon as
+        it is known. It comes again if the end is moved to an earlier time.
+        """
+
     def failed(self, verdict: Verdict) -> None:
         """No Pong came in time, so the connection has been failed. `closed` follows."""
 
@@ -63,7 +70,7 @@ RAISED = (Exception, asyncio.CancelledError)
 
 Factory = Callable[[Scope], Observer | None]
 
-METHODS = ("opened", "pinged", "ponged", "failed", "closed")
+METHODS = ("opened", "pinged", "ponged", "ending", "failed", "closed")
 
 NEVER_AWAITED = "{} is an async def, but observers are never awaited: let a plain def start a task"
 

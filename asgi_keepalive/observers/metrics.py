@@ -6,16 +6,9 @@ from collections.abc import Iterable
 from typing import Any
 
 from ..extension import Scope
-from ..scopes import find_keepalive
 
 BUCKETS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0)
 """Upper bounds of a latency histogram, in seconds."""
-
-
-def is_supported(scope: Scope) -> bool:
-    """Return whether the server gives access to Pings, as far as the scope tells."""
-    keepalive = find_keepalive(scope)
-    return keepalive is None or keepalive.supported
 
 
 def route(scope: Scope) -> str | None:

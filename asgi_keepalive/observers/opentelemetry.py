@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from ..extension import Scope
 from ..extras import needs
+from ..scopes import find_keepalive
+from ..state import Keepalive
 from ..verdict import Verdict
 from . import Observer
-from .metrics import BUCKETS, is_supported, route
+from .metrics import BUCKETS, route
 
 with needs("opentelemetry"):
     from opentelemetry.metrics import MeterProvider, get_meter
@@ -30,13 +32,16 @@ class OpenTelemetryMetrics:
     `asgi_keepalive.pings`                  Counter       `{ping}`       Pings written
     `asgi_keepalive.pongs`                  Counter       `{pong}`       Pongs that answered one
     `asgi_keepalive.connection.failures`    Counter       `{connection}` failed, by `error.type`
+    `asgi_keepalive.connection.ending`      UpDownCounter `{connection}` that have had notice
+    `asgi_keepalive.connection.ends`        Counter       `{connection}` ended as planned
     `asgi_keepalive.ping.duration`          Histogram     `s`            from a Ping to its Pong
     ======================================= ============= ============== =======================
 
-    A connection is unsupported if its server gave no access to Pings when it was opened; the count
-    of connections includes it. All metrics have the attribute `http.route`, if the framework tells
-    it; `error.type` is the reason of the verdict. Names and units follow OpenTelemetry's semantic
-    conventions, and these attributes are theirs.
+    Ends are those that were planned: `asgi_keepalive.reason` is `max age`, or `service restart` in
+    a drain. A connection is unsupported if its server gave no access to Pings when it was opened;
+    the count of connections includes it. All metrics have the attribute `http.route`, if the
+    framework tells it; `error.type` is the reason of the verdict. Names and units follow
+    OpenTelemetry's semantic conventions, and these two attributes are theirs.
 
     Args:
         meter_provider: Where the instruments are made; `None` is the global one.
@@ -61,6 +66,16 @@ class OpenTelemetryMetrics:
             "{connection}",
             "Connections failed because a Pong was overdue.",
         )
+        self._ending = meter.create_up_down_counter(
+            "asgi_keepalive.connection.ending",
+            "{connection}",
+            "Open WebSocket connections whose end is planned, and which have had notice of it.",
+        )
+        self._ends = meter.create_counter(
+            "asgi_keepalive.connection.ends",
+            "{connection}",
+            "Connections closed as planned, by their age or in a drain.",
+        )
         self._latency = meter.create_histogram(
             "asgi_keepalive.ping.duration",
             "s",
@@ -70,14 +85,17 @@ class OpenTelemetryMetrics:
 
     def __call__(self, scope: Scope) -> Observer:
         """Return the observer of one connection."""
-        return _Metrics(self, route(scope), is_supported(scope))
+        return _Metrics(self, route(scope), find_keepalive(scope))
 
 
 class _Metrics(Observer):
-    def __init__(self, metrics: OpenTelemetryMetrics, path: str | None, supported: bool) -> None:
+    def __init__(
+        self, metrics: OpenTelemetryMetrics, path: str | None, keepalive: Keepalive | None
+    ) -> None:
         self._metrics = metrics
         self._counters = [metrics._connections]
-        if not supported:
+        self._keepalive = keepalive
+        if keepalive is not None and not keepalive.supported:
             self._counters.append(metrics._unsupported)
         self._attributes = {} if path is None else {"http.route": path}
 
@@ -96,6 +114,15 @@ class _Metrics(Observer):
         why = {**self._attributes, "error.type": verdict.reason}
         self._metrics._failures.add(1, why)
 
+    def ending(self, deadline: float) -> None:
+        ending = self._metrics._ending
+        if ending not in self._counters:
+            ending.add(1, self._attributes)
+            self._counters.append(ending)
+
     def closed(self) -> None:
         for counter in self._counters:
             counter.add(-1, self._attributes)
+        if self._keepalive is not None and self._keepalive._ended is not None:
+            why = {**self._attributes, "asgi_keepalive.reason": self._keepalive._ended}
+            self._metrics._ends.add(1, why)

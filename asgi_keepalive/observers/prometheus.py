@@ -6,9 +6,12 @@ from typing import get_args
 
 from ..extension import Scope
 from ..extras import needs
+from ..planned import WHYS
+from ..scopes import find_keepalive
+from ..state import Keepalive
 from ..verdict import Reason, Verdict
 from . import Observer
-from .metrics import BUCKETS, is_supported, route
+from .metrics import BUCKETS, route
 
 with needs("prometheus"):
     from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
@@ -30,8 +33,11 @@ class PrometheusMetrics:
     `asgi_keepalive_pongs_total`             counter   Pongs that answered one
     `asgi_keepalive_failures_total`          counter   connections failed, by `verdict`
     `asgi_keepalive_latency_seconds`         histogram from a Ping to its Pong
+    `asgi_keepalive_ending_connections`      gauge     open connections that have had notice
+    `asgi_keepalive_ends_total`              counter   connections ended, by `reason`
     ======================================== ========= ================================
 
+    Ends are those that were planned: the reason is `max age`, or `service restart` in a drain.
     A connection is unsupported if its server gave no access to Pings when it was opened. All
     metrics have the label `path`, the template of the route, or `unknown`. It works in the
     multiprocess mode of `prometheus_client`, too.
@@ -69,6 +75,19 @@ class PrometheusMetrics:
             ("path", "verdict"),
             registry=registry,
         )
+        self._ending = Gauge(
+            "asgi_keepalive_ending_connections",
+            "Open WebSocket connections whose end is planned, and which have had notice of it",
+            path,
+            registry=registry,
+            multiprocess_mode="livesum",
+        )
+        self._ends = Counter(
+            "asgi_keepalive_ends",
+            "Connections closed as planned, by their age or in a drain",
+            ("path", "reason"),
+            registry=registry,
+        )
         self._latency = Histogram(
             "asgi_keepalive_latency_seconds",
             "From a Ping to its Pong",
@@ -79,15 +98,15 @@ class PrometheusMetrics:
 
     def __call__(self, scope: Scope) -> Observer:
         """Return the observer of one connection."""
-        return _Metrics(self, route(scope) or "unknown", is_supported(scope))
+        return _Metrics(self, route(scope) or "unknown", find_keepalive(scope))
 
 
 class _Metrics(Observer):
-    def __init__(self, metrics: PrometheusMetrics, path: str, supported: bool) -> None:
+    def __init__(self, metrics: PrometheusMetrics, path: str, keepalive: Keepalive | None) -> None:
         # All metrics are there at once, so that a rate is known from the first event on.
         unsupported = metrics._unsupported.labels(path)
         self._gauges = [metrics._connections.labels(path)]
-        if not supported:
+        if keepalive is not None and not keepalive.supported:
             self._gauges.append(unsupported)
         self._pings = metrics._pings.labels(path)
         self._pongs = metrics._pongs.labels(path)
@@ -95,6 +114,9 @@ class _Metrics(Observer):
         self._failures = {
             reason: metrics._failures.labels(path, reason) for reason in get_args(Reason)
         }
+        self._ending = metrics._ending.labels(path)
+        self._ends = {why.reason: metrics._ends.labels(path, why.reason) for why in WHYS}
+        self._keepalive = keepalive
 
     def opened(self) -> None:
         for gauge in self._gauges:
@@ -110,6 +132,13 @@ class _Metrics(Observer):
     def failed(self, verdict: Verdict) -> None:
         self._failures[verdict.reason].inc()
 
+    def ending(self, deadline: float) -> None:
+        if self._ending not in self._gauges:
+            self._ending.inc()
+            self._gauges.append(self._ending)
+
     def closed(self) -> None:
         for gauge in self._gauges:
             gauge.dec()
+        if self._keepalive is not None and self._keepalive._ended is not None:
+            self._ends[self._keepalive._ended].inc()

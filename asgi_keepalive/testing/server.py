@@ -61,6 +61,7 @@ class SimulatedServer:
             "read_ahead": lambda on_read_paused: None,  # a client's queue has no bound
             "bound_closing": lambda timeout: None,  # nothing is held
             "traffic": lambda: {"unsent": self._unsent()},
+            "announce_exit": lambda on_exit: None,  # it never exits
         }
         extensions = {**(scope.get("extensions") or {}), EXTENSION: functions}
         state = scope.get("state")

@@ -284,7 +284,7 @@ def test_on_granian() -> None:
     with started(*command) as process:
         with Client(process.port, path="/rooms/4711").open() as client:
             process.told()
-            wait_until(lambda: values() == [1, 1])
+            wait_until(lambda: values() == [1, 1, 0])
             client.send(CLOSE, b"\x03\xe8")
-            wait_until(lambda: values() == [0, 0])
+            wait_until(lambda: values() == [0, 0, 0])
         assert "Traceback" not in process.output

@@ -150,6 +150,7 @@ class FakeServer:
             "bound_closing": self._bound_closing,
             "traffic": lambda: self.tell_traffic(),
             "buffered": lambda: self.tell_buffered(),
+            "announce_exit": self._announce_exit,
         }
         extension = {name: call for name, call in functions.items() if name not in lacks}
         self.scope: Scope = {
@@ -170,6 +171,7 @@ class FakeServer:
         self.on_pong: Any = None
         self.on_closing: Any = None
         self.on_read_paused: Any = None
+        self.on_exit: Any = None
         self.writable = asyncio.Event()
         self.writable.set()
         self.incoming: asyncio.Queue[Event | Exception] = asyncio.Queue()
@@ -215,6 +217,9 @@ class FakeServer:
 
     def _read_ahead(self, on_read_paused: Any) -> None:
         self.on_read_paused = on_read_paused
+
+    def _announce_exit(self, on_exit: Any) -> None:
+        self.on_exit = on_exit
 
     def _bound_closing(self, timeout: float) -> None:
         self.close_timeout = timeout

@@ -70,6 +70,7 @@ class DaphneAdapter(ReadingAdapter):
     """
 
     max_unread = MAX_UNREAD
+    tells_exit = False  # daphne cancels its applications first
 
     def __init__(self, protocol: Any, task: asyncio.Task[None]) -> None:
         self.loop = asyncio.get_running_loop()

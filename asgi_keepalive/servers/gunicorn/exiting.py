@@ -38,6 +38,7 @@ class Connection(Protocol):
     @property
     def close_timeout(self) -> float: ...
     def hurry(self) -> None: ...
+    def announce_exit(self, grace: float) -> bool: ...
     def exit(self) -> None: ...
     def abort(self) -> None: ...
 
@@ -51,6 +52,7 @@ class Exit:
 
     def __init__(self, worker: Any) -> None:
         self.connections: set[Connection] = set()
+        self._announced: set[Connection] = set()
         self._shutdown = worker._shutdown
         self._worker = worker
 
@@ -60,8 +62,14 @@ class Exit:
         killed = self._worker.tmp.last_update() + self._worker.cfg.graceful_timeout
         _each(self.connections, lambda connection: connection.hurry())
         shutdown = asyncio.create_task(self._shutdown())
-        await self._close(now, max(now + LEAST, killed - REST), shutdown)
+        end = max(now + LEAST, killed - REST)
+        _each(self.connections, lambda connection: self._announce(connection, end - now))
+        await self._close(now, end, shutdown)
         await shutdown
+
+    def _announce(self, connection: Connection, grace: float) -> None:
+        if connection.announce_exit(grace):
+            self._announced.add(connection)
 
     async def _close(self, now: float, end: float, shutdown: asyncio.Task[None]) -> None:
         """Close each connection as late as its close allows; return when nothing of them is left.
@@ -77,7 +85,8 @@ class Exit:
         while now < end and (self.connections or not shutdown.done()):
             if self._worker._quick_shutdown and not is_quick:
                 is_quick, end = True, min(end, now + QUICK)
-            waiting = self.connections - closing
+                self._announced.clear()
+            waiting = self.connections - closing - self._announced
             due = {one for one in waiting if is_quick or now >= max(half, end - one.close_timeout)}
             _each(due, lambda connection: connection.exit())
             closing |= due

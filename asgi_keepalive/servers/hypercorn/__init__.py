@@ -26,7 +26,7 @@ from .http2 import HTTP2Adapter
 from .stream import StreamAdapter
 from .streams import joined
 
-TCP = ("_close", "config", "loop", "reader", "writer")
+TCP = ("_close", "config", "context", "loop", "reader", "writer")
 STREAM = ("_send_wsproto_event", "app_put", "app_send", "closed", "config", "send", "state")
 
 TOUCHED: Touched = {

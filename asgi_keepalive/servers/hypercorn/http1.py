@@ -14,6 +14,7 @@ from typing import Any
 from ...endpoint.adapter import disconnect
 from ...endpoint.closing import BoundedTransport
 from ...endpoint.libraries import unparsed_by_wsproto
+from .exiting import unwatch, watch
 from .stream import CONNECTED, StreamAdapter
 from .tcp import detach
 
@@ -45,6 +46,9 @@ class HTTP1Adapter(StreamAdapter):
         self.transport = self._tcp.writer._transport = transport
         # hypercorn waits there for the end of TCP, whatever the peer does.
         self._tcp._close = self._close
+
+    def watch_exit(self) -> None:
+        watch(self._tcp, self.transport)
 
     def forward(self, data: bytes) -> None:
         self._reader.data_received(data)
@@ -104,4 +108,5 @@ class HTTP1Adapter(StreamAdapter):
         self._reader.eof_received()
 
     def connection_lost(self, exc: Exception | None) -> None:
+        unwatch(self._tcp, self.transport)
         self._reader.connection_lost(exc)

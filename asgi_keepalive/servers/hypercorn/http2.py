@@ -17,6 +17,7 @@ from ...endpoint.adapter import disconnect
 from ...endpoint.closing import BoundedTransport
 from ...endpoint.libraries import unparsed_by_wsproto
 from ...extension import Traffic
+from .exiting import unwatch, watch
 from .stream import ENDED_BY_APPLICATION, StreamAdapter
 from .streams import HTTP2Connection
 
@@ -60,6 +61,9 @@ class HTTP2Adapter(StreamAdapter):
 
     def use_transport(self, transport: BoundedTransport) -> None:
         self.transport = self._frames.bounded = transport
+
+    def watch_exit(self) -> None:
+        watch(self._connection.tcp, self.transport)
 
     def forward(self, data: bytes) -> None:
         self._stream.connection.receive_data(data)  # `unparsed` takes it from there
@@ -147,5 +151,6 @@ class HTTP2Adapter(StreamAdapter):
         self.queue.end_behind_held(disconnect(code))
 
     def connection_lost(self, exc: Exception | None) -> None:
+        unwatch(self._connection.tcp, self.transport)
         self._reading_is_over()
         self._connection.remove(self._stream.stream_id)

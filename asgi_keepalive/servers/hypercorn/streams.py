@@ -72,15 +72,16 @@ class HTTP2Connection:
     Attributes:
         life: Whether the peer lives.
         loop: The event loop.
+        tcp: The `TCPServer`.
         turn_ends: When what has come in one read has taken long enough, and others have their turn.
     """
 
     def __init__(self, http: Any, tcp: Any) -> None:
         self.loop: asyncio.AbstractEventLoop = tcp.loop
+        self.tcp = tcp
         self.turn_ends = 0.0
         self._http = http
         self._tasks: set[asyncio.Task[None]] = set()
-        self._tcp = tcp
         self._transports: dict[int, StreamTransport] = {}
         self._acknowledge = http.connection.acknowledge_received_data
         self._close_tcp = tcp._close
@@ -206,7 +207,7 @@ class HTTP2Connection:
             self.turn_ends = time.monotonic() + TURN
         await self._handle(event)
         if isinstance(event, Closed):  # or hypercorn would wait for its `keep_alive_timeout`
-            await self._tcp.idle_task.stop()
+            await self.tcp.idle_task.stop()
 
     def _acknowledge_received_data(self, size: int, stream_id: int) -> None:
         window = self._window_of(stream_id)

@@ -7,6 +7,7 @@ import functools
 import inspect
 import logging
 from collections.abc import Callable
+from math import inf
 from typing import Any
 
 import uvicorn
@@ -17,6 +18,9 @@ from ...extension import EXTENSION, Event, Extension, Send
 
 TOUCHED = ("config", "loop", "ping_interval", "shutdown", "transport")
 """The undocumented attributes of every protocol on which this package rests."""
+
+KILLED_EARLY = 1.0
+"""Seconds by which a worker must have gone before gunicorn kills it."""
 
 logger = logging.getLogger("asgi_keepalive")
 
@@ -91,6 +95,18 @@ def declare(protocol: Any, join: Callable[[Any], Endpoint], own_send: Send) -> S
     extension = {name: function(name) for name in Extension.__annotations__}
     protocol.scope["extensions"][EXTENSION] = extension
     return send
+
+
+def grace(protocol: Any) -> float:
+    """Return for how many seconds uvicorn leaves open connections alone when it exits.
+
+    By itself it waits for them without bound. gunicorn kills a worker that does.
+    """
+    config = protocol.config
+    worker = getattr(config.callback_notify, "__self__", None)
+    killed = getattr(getattr(worker, "cfg", None), "graceful_timeout", inf) - KILLED_EARLY
+    own = config.timeout_graceful_shutdown
+    return max(0.0, killed if own is None else min(own, killed))
 
 
 @functools.cache

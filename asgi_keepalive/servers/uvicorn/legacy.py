@@ -153,6 +153,8 @@ class JoinedProtocol(WebSocketProtocol):
 
     def shutdown(self) -> None:
         # uvicorn's own would write another Close frame, which its libraries refuse.
+        if self.state is State.OPEN and self.transport.announce_exit(joining.grace(self)):
+            return
         self.transport.close_at_exit(super().shutdown)
 
     def connection_lost(self, exc: Exception | None) -> None:
