@@ -366,7 +366,7 @@ class Connection:
             self.on_closing()
             return False
         except RAISED:
-            logger.exception("%s: the server cannot close the connection", self._report)
+            logger.exception("%s: the server cannot fail the connection", self._report)
         self._go(step)
         self._unplan()
         self.disconnect = {

@@ -171,13 +171,14 @@ class KeepaliveMiddleware:
     ) -> None:
         """Run the application of a connection that an outer middleware has, with other settings."""
         outer._configure(self.settings.inside(outer._settings))
-        if isinstance(outer._link, Connection):
+        connection = outer._link
+        if outer.supported and isinstance(connection, Connection):
             outer._observe(self.observers)
-            group = self._join(outer._link)
+            group = self._join(connection)
             try:
                 await self.app(scope, receive, send)
             finally:
-                group.leave(outer._link)
+                group.leave(connection)
         else:
             await self._run_unsupported(scope, outer, receive, send, None)
 

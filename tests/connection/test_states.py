@@ -25,7 +25,7 @@ async def in_state(state: State) -> Connection:
 def test_table_is_whole() -> None:
     assert set(TRANSITIONS) == set(State)
     assert {state for steps in TRANSITIONS.values() for state in steps.values()} == {
-        *(State.OPEN, State.UNKEPT, State.CLOSED, State.FAILED)
+        *(State.OPEN, State.UNKEPT, State.CLOSED, State.FAILED, State.ENDED)
     }
 
 
