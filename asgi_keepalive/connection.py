@@ -136,6 +136,7 @@ class Connection:
             return
         if planned is not None and planned.at <= end.at:
             if planned.why is end.why:
+                planned.abort_at = min(planned.abort_at, end.abort_at)
                 return
             end.at = planned.at
         self._unplan()

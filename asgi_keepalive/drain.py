@@ -129,16 +129,19 @@ class Group:
             grace: And gone in so many.
         """
         now = time.monotonic()
-        self._abort_at = min(self._abort_at, now + grace)
-        if self._ends_at is None or now + window < self._ends_at:
-            self._ends_at, self._window = now + window, window
-            if self._task is not None:
-                self._task.cancel()
-            self._task = asyncio.create_task(self._drain(now))
+        ends_at = min(now + window, self._ends_at or inf)
+        abort_at = min(now + grace, self._abort_at)
+        if (ends_at, abort_at) == (self._ends_at, self._abort_at):
+            return
+        self._ends_at, self._abort_at = ends_at, abort_at
+        self._window = max(0.0, ends_at - now)
+        if self._task is not None:
+            self._task.cancel()
+        self._task = asyncio.create_task(self._drain(now))
 
     async def drained(self) -> None:
         """Wait until all have gone, or could have."""
-        while (task := self._task) is not None:
+        while (task := self._task) is not None and not task.done():
             await asyncio.wait([task])
 
     async def _drain(self, began: float) -> None:
@@ -147,9 +150,7 @@ class Group:
             self._random.shuffle(waiting)
             self._total = self._total or len(waiting)
             if waiting:
-                logger.info(
-                    "draining %s connections over %.3g s", f"{len(waiting):,}", self._window
-                )
+                logger.info("draining %s over %.3g s", _connections(len(waiting)), self._window)
             for number, connection in enumerate(waiting):
                 self._plan(connection, began + self._window * number / len(waiting))
                 if number % PIECE == PIECE - 1:
@@ -179,19 +180,24 @@ class Group:
 
     def _tell(self) -> None:
         draining = self.draining
-        assert draining is not None
+        assert draining is not None  # it has begun
+        closed, total = draining.total - draining.left, draining.total
         if draining.left:
             logger.info(
-                "draining: %s of %s connections are closed, the last will be in %.3g s",
-                *(f"{draining.total - draining.left:,}", f"{draining.total:,}", self.seconds_left),
+                "draining: %s of %s are closed, the last will be in %.3g s",
+                *(f"{closed:,}", _connections(total), self.seconds_left),
             )
         elif self._members:
             logger.info(
-                "draining: all connections are closed, but %s applications go on",
-                f"{len(self._members):,}",
+                "draining: %s closed, applications that go on: %s",
+                *(_connections(total), f"{len(self._members):,}"),
             )
         else:
-            logger.info("drained: all %s connections are closed", f"{draining.total:,}")
+            logger.info("drained: %s closed", _connections(total))
+
+
+def _connections(count: int) -> str:
+    return "1 connection" if count == 1 else f"{count:,} connections"
 
 
 class Groups:

@@ -253,8 +253,8 @@ class KeepaliveMiddleware:
 
 
 NO_EXIT = (
-    "this server does not tell of its exit, and closes its connections as it does without the "
-    "middleware. Call drain() before it exits"
+    "this server does not tell of its exit in time, so its connections are closed at once then. "
+    "Call drain() before"
 )
 
 _middlewares: WeakSet[KeepaliveMiddleware] = WeakSet()

@@ -311,7 +311,7 @@ class TestProgress:
         lines = [record.getMessage() for record in caplog.records]
         assert lines[0] == "draining 5 connections over 5 s"
         assert "draining: 3 of 5 connections are closed, the last will be in 2.9" in lines[2]
-        assert lines[-1] == "drained: all 5 connections are closed"
+        assert lines[-1] == "drained: 5 connections closed"
         assert len(lines) == 5
 
     @in_no_time
@@ -321,7 +321,7 @@ class TestProgress:
         middleware, [server] = await several(1, app, close_timeout=1)
         await middleware.drain(0)
         last = caplog.records[-1].getMessage()
-        assert last == "draining: all connections are closed, but 1 applications go on"
+        assert last == "draining: 1 connection closed, applications that go on: 1"
         app.returns()
         await server.task
 
@@ -352,6 +352,18 @@ class TestExit:
         assert last.failed_at == pytest.approx(0.75 * window, abs=0.001)
         assert last.failures[0][2] == pytest.approx(last_timeout, abs=0.001)
         assert last.failed_at + last.failures[0][2] <= max(grace - 0.1, 0.1)
+
+    @in_no_time
+    async def test_in_the_midst_of_a_drain(self) -> None:
+        middleware, servers = await several(4, drain_window=8, close_timeout=10)
+        draining = asyncio.create_task(middleware.drain(8))
+        await asyncio.sleep(1)
+        servers[0].on_exit(10)
+        await draining
+        ends = sorted((server.failed_at, server.failures[0][2]) for server in servers)
+        assert ends[0] == pytest.approx((0, 10), abs=0.001)
+        for failed_at, timeout in ends[1:]:
+            assert failed_at + timeout == pytest.approx(10.8, abs=0.001)
 
     @in_no_time
     async def test_not_announced_unless_asked_for(self) -> None:
