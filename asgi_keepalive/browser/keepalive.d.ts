@@ -40,6 +40,12 @@ export declare class KeepaliveWebSocket extends WebSocket {
    */
   readonly latency: number | null;
 
+  /**
+   * Seconds to wait before the next connection, as the server said that has planned to end this
+   * one; `null` as long as it has said none. It can be read after `close`, too.
+   */
+  readonly reconnectAfter: number | null;
+
   /** `"late"` from the event `late` to `recovered`; `null` while the connection is not open. */
   readonly health: "open" | "late" | null;
 

@@ -19,12 +19,10 @@ const LONGEST = 1e9;
 /** The types of the events that no other WebSocket has. */
 const TYPES = ["latency", "late", "recovered"];
 
-/** This is missed where packages and test environments have put others in their places. */
-const FITTING = "a WebSocket to extend, and its Event";
-
 /** Not every place has all of these: pages, workers, Node and the like. */
 const { CloseEvent, WebSocket, crypto, document, location } = globalThis;
 const { defineProperty } = Object;
+const { max, min } = Math;
 
 /** Whoever renders a page on its server imports this, has no WebSocket, and needs none. */
 const Base = WebSocket ?? class {};
@@ -34,10 +32,10 @@ export class KeepaliveWebSocket extends Base {
   static connectTimeout = 10;
 
   #nonce;
-  #areTrusted; // whether the events of the base are; `undefined` until it is open
+  #areTrusted; // whether the events of the base are, once it is open
   #isDeaf; // to the base, after the verdict
   #isLate;
-  #latency = null;
+  #heartbeat; // the last, if any
   #timeout; // in milliseconds, as are the times below
   #patience; // from one message to the verdict
   #heardAt = now();
@@ -56,7 +54,7 @@ export class KeepaliveWebSocket extends Base {
 
   constructor(...args) {
     const { connectTimeout } = new.target;
-    need(Base.prototype.dispatchEvent, FITTING);
+    need(Base.prototype.dispatchEvent);
     need(crypto, "crypto");
     need(connectTimeout === null || connectTimeout > 0, "connectTimeout above 0, or null");
     const nonce = crypto
@@ -74,7 +72,7 @@ export class KeepaliveWebSocket extends Base {
       need(this instanceof new.target);
     } catch {
       // Perhaps it is no object of this class. `close` returns nothing, so this throws.
-      need(this.close(), FITTING);
+      need(this.close());
     }
     this.#nonce = nonce;
     // Not an accessor of the class, as some bases assign it.
@@ -82,14 +80,18 @@ export class KeepaliveWebSocket extends Base {
     defineProperty(this, "url", { value: this.url.slice(0, end) });
     need(end > 0 || super.close(), "a whole URL");
     for (const type of TYPES) {
-      super.addEventListener(type, (event) => this[`on${type}`]?.(event));
+      super.addEventListener(type, (event) => this["on" + type]?.(event));
     }
-    wakeWith("add", this.#look);
+    this.#wake("add");
     this.#expect(0, connectTimeout);
   }
 
   get latency() {
-    return this.#latency;
+    return this.#heartbeat?.latency ?? null;
+  }
+
+  get reconnectAfter() {
+    return this.#heartbeat?.reconnectAfter ?? null;
   }
 
   get health() {
@@ -105,20 +107,19 @@ export class KeepaliveWebSocket extends Base {
   #hear = (event) => {
     const { type, isTrusted, data } = event;
     if (this.#areTrusted && !isTrusted) return;
-    if (this.#isDeaf) {
-      event.stopImmediatePropagation();
-    } else if (type === "close" && this.readyState === 3) {
+    const isHeartbeat = data?.startsWith?.(this.#nonce);
+    if (this.#isDeaf || isHeartbeat) event.stopImmediatePropagation();
+    if (this.#isDeaf) return;
+    if (type === "close" && this.readyState === 3) {
       this.#end();
-    } else if (type === "open" && this.health && this.#areTrusted === undefined) {
-      this.#areTrusted = !!isTrusted; // which not all have
+    } else if (type === "open" && this.health && !this.#heartbeat) {
+      this.#areTrusted = isTrusted; // which not all have
       this.#expect();
     } else if (type === "message") {
       this.#heardAt = now();
       this.#grace = 0;
-      if (data?.startsWith?.(this.#nonce)) {
-        event.stopImmediatePropagation();
-        const { interval, timeout, latency } = JSON.parse(data.slice(32));
-        this.#latency = latency;
+      if (isHeartbeat) {
+        const { interval, timeout } = (this.#heartbeat = JSON.parse(data.slice(32)));
         this.#expect(interval, timeout);
         fire(this, "latency");
       }
@@ -141,12 +142,12 @@ export class KeepaliveWebSocket extends Base {
   #wait(judges) {
     clearTimeout(this.#timer);
     this.#wakeAt = Infinity;
-    const left = Math.max(this.#heardAt + this.#patience, this.#grace) - now();
+    const left = max(this.#heardAt + this.#patience, this.#grace) - now();
     if (left === Infinity) return;
     // The page is told as soon as a quarter of the timeout has passed.
     const due = left - (this.health === "open" ? 0.75 * this.#timeout : 0);
     if (due > 0) {
-      const delay = Math.min(Math.max(left - this.#timeout, Math.min(TICK, due)), LONGEST);
+      const delay = min(max(left - this.#timeout, min(TICK, due)), LONGEST);
       this.#wakeAt = Date.now() + delay;
       this.#timer = setTimeout(this.#look, delay);
     } else if (!judges) {
@@ -162,7 +163,7 @@ export class KeepaliveWebSocket extends Base {
   }
 
   #fail() {
-    const reason = `${this.#areTrusted === undefined ? "connect" : "keepalive"} timeout`;
+    const reason = `${this.#heartbeat ? "keepalive" : "connect"} timeout`;
     const why = { code: 1006, reason, wasClean: false };
     this.#end();
     this.#isDeaf = true;
@@ -179,14 +180,26 @@ export class KeepaliveWebSocket extends Base {
 
   #end() {
     this.#expect();
-    wakeWith("remove", this.#look);
+    this.#wake("remove");
+  }
+
+  /** Add or remove a listener for all that may come when a page wakes, before any timer does. */
+  #wake(verb) {
+    for (const type of ["offline", "online", "pageshow", "resume", "visibilitychange"]) {
+      for (const target of [globalThis, document]) {
+        target?.[verb + "EventListener"]?.(type, this.#look);
+      }
+    }
   }
 }
 
-for (const type of TYPES) KeepaliveWebSocket.prototype[`on${type}`] = null;
+for (const type of TYPES) KeepaliveWebSocket.prototype["on" + type] = null;
 
-/** Throw a sentence where something is missing. */
-function need(has, what) {
+/**
+ * Throw a sentence where something is missing. WebSocket and Event do not fit where a package or a
+ * test environment has put others in their places.
+ */
+function need(has, what = "a WebSocket to extend, and its Event") {
   if (!has) throw Error(`KeepaliveWebSocket needs ${what}`);
 }
 
@@ -205,17 +218,5 @@ function ask(url, question) {
   }
 }
 
-/** Add or remove a listener for all that may come when a page wakes, before any timer does. */
-function wakeWith(verb, listener) {
-  for (const type of ["offline", "online", "pageshow", "resume", "visibilitychange"]) {
-    for (const target of [globalThis, document]) target?.[`${verb}EventListener`]?.(type, listener);
-  }
-}
-
-function now() {
-  return performance.now();
-}
-
-function fire(target, type) {
-  target.dispatchEvent(new Event(type));
-}
+const now = () => performance.now();
+const fire = (target, type) => target.dispatchEvent(new Event(type));

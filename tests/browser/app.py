@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from typing import Any
 
@@ -13,6 +14,7 @@ from starlette.websockets import WebSocket
 
 import asgi_keepalive.browser
 from asgi_keepalive import KeepaliveMiddleware, get_keepalive
+from asgi_keepalive.browser.heartbeats import take_nonce
 
 INTERVAL = 0.5
 TIMEOUT = float(os.environ.get("PING_TIMEOUT", 1))
@@ -44,10 +46,23 @@ async def tell(websocket: WebSocket) -> None:
         await websocket.send_json([websocket.scope["http_version"], latency is not None])
 
 
+async def restart(websocket: WebSocket) -> None:
+    """Greet, tell in a heartbeat of its own what the query string has, and end as for a restart."""
+    nonce, _ = take_nonce(websocket.scope)
+    await websocket.accept()
+    await websocket.send_text("hello")
+    told: dict[str, Any]
+    for told in {}, json.loads(websocket.query_params["told"]):
+        beat = {"interval": 20, "timeout": 20, "latency": None, **told}
+        await websocket.send_text(f"{nonce}{json.dumps(beat)}")
+    await websocket.close(1012, "service restart")
+
+
 routes = [
     Route("/", page),
     WebSocketRoute("/ws", echo),
     WebSocketRoute("/tell", tell),
+    WebSocketRoute("/restart", restart),
     Mount("/keepalive", asgi_keepalive.browser.files),
 ]
 plain = Starlette(routes=routes)

@@ -246,12 +246,13 @@ describe("a drop-in WebSocket", () => {
 });
 
 describe("vectors", () => {
-  for (const { nonce, text, ...expected } of vectors.heartbeats) {
+  for (const { nonce, text, ...expected } of [...vectors.heartbeats, ...vectors.plannedEnds]) {
     test(text, () => {
       const { socket, events } = connected();
       socket.receive(text.replace(nonce, socket.nonce));
       assert.deepEqual(types(events), ["latency"]);
       assert.equal(socket.latency, expected.latency);
+      assert.equal(socket.reconnectAfter, expected.reconnectAfter ?? null);
       const patience = expected.interval + expected.timeout;
       const mortal = expected.interval !== null && expected.timeout !== null;
       page.pass(patience - 0.01);
@@ -266,6 +267,42 @@ describe("vectors", () => {
       const { socket, events } = connected();
       socket.receive(text.replaceAll(nonce, socket.nonce));
       assert.deepEqual(types(events), ["message"]);
+    });
+  }
+});
+
+describe("when to come back", () => {
+  test("is what the last heartbeat says, also after the end", () => {
+    const { socket } = connected();
+    const told = [socket.reconnectAfter];
+    socket.addEventListener("latency", () => told.push(socket.reconnectAfter));
+    socket.addEventListener("close", () => told.push(socket.reconnectAfter));
+    socket.beat();
+    socket.beat({ reconnectAfter: 3.25 });
+    socket.receive("goodbye");
+    socket.beat({ reconnectAfter: 0 });
+    socket.end(1012, "service restart", true);
+    assert.deepEqual(told, [null, null, 3.25, 0, 0]);
+  });
+
+  test("is known if the server then falls silent", () => {
+    const connection = connected();
+    connection.socket.beat({ reconnectAfter: 3.25 });
+    page.pass(INTERVAL + TIMEOUT + 0.001);
+    assert.equal(isTimedOut(connection), true);
+    assert.equal(connection.socket.reconnectAfter, 3.25);
+  });
+
+  for (const reconnectAfter of [-1, "soon", null, {}]) {
+    test(`may be nonsense: ${JSON.stringify(reconnectAfter)}`, () => {
+      const connection = connected();
+      connection.socket.beat({ reconnectAfter });
+      assert.deepEqual(connection.socket.reconnectAfter, reconnectAfter);
+      assert.deepEqual(types(connection.events), ["latency"]);
+      page.pass(INTERVAL + TIMEOUT - 0.001);
+      assert.equal(isTimedOut(connection), false);
+      page.pass(0.002);
+      assert.equal(isTimedOut(connection), true);
     });
   }
 });

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import re
+from pathlib import Path
 from typing import Any
 
 from ..support.server import wait_until
 from .app import INTERVAL, TIMEOUT
 from .engines import Browser
+
+ROOT = Path(__file__).parents[2]
 
 LATE = 2.0
 """Seconds by which a loaded machine may be late."""
@@ -55,6 +60,28 @@ class Page:
         protocols = keys.get("protocols", [])
         self.run(f"connect(arguments[0], arguments[1], arguments[2], {cls})", name, url, protocols)
         wait_until(lambda: self.look(name, "heard.length"))
+
+    def follow_recipe(self, url: str = "/ws") -> None:
+        """Connect as the documentation says; note what is shown, and each draw of a wait."""
+        text = (ROOT / "docs" / "browser.md").read_text()
+        [recipe] = re.findall(r'<script type="module">\n(.*?)</script>', text, re.S)
+        assert recipe.count('"/ws"') == 1
+        self.run(
+            """
+            window.shown = [];
+            window.show = () => shown.push(performance.now());
+            const { random } = Math;
+            window.draws = 0;
+            Math.random = () => {
+              draws++;
+              return random();
+            };
+            const script = Object.assign(document.createElement("script"), { type: "module" });
+            script.text = arguments[0];
+            document.head.append(script);
+            """,
+            recipe.replace('"/ws"', json.dumps(url)),
+        )
 
     def look(self, name: str, what: str) -> Any:
         return self.run(f"return window[arguments[0]].{what}", name)

@@ -47,6 +47,7 @@ const plain: WebSocket = socket;
 const latency: number | null = socket.latency;
 socket.onclose = ({ code, reason, wasClean }) => [code, reason, wasClean];
 const health: "open" | "late" | null = socket.health;
+const reconnectAfter: number | null = socket.reconnectAfter;
 KeepaliveWebSocket.connectTimeout = null;
 KeepaliveWebSocket.connectTimeout = 5;
 class Patient extends KeepaliveWebSocket {
@@ -79,12 +80,14 @@ socket.latency = 1;
 // @ts-expect-error
 socket.health = "open";
 // @ts-expect-error
+socket.reconnectAfter = 1;
+// @ts-expect-error
 KeepaliveWebSocket.connectTimeout = "5";
 // @ts-expect-error
 socket.onlate = 1;
 // @ts-expect-error
 once("latency", () => {});
-export { Class, Classes, Patient, plain, latency, health };
+export { Class, Classes, Patient, plain, latency, health, reconnectAfter };
 """
 
 STRICT = {

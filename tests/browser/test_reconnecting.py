@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 from ..support.process import Process, started, stopped, uvicorn
 from ..support.server import wait_until
@@ -11,28 +10,9 @@ from .engines import Browser
 from .page import Page
 from .proxy import Proxy
 
-ROOT = Path(__file__).parents[2]
-
 
 def test_recipe_of_the_documentation(page: Page, server: Process) -> None:
-    text = (ROOT / "docs" / "browser.md").read_text()
-    [recipe] = re.findall(r'<script type="module">\n(.*?)</script>', text, re.S)
-    page.run(
-        """
-        window.shown = [];
-        window.show = (data) => shown.push(data);
-        const { random } = Math;
-        window.draws = 0;
-        Math.random = () => {
-          draws++;
-          return random();
-        };
-        const script = Object.assign(document.createElement("script"), { type: "module" });
-        script.text = arguments[0];
-        document.head.append(script);
-        """,
-        recipe,
-    )
+    page.follow_recipe()
     wait_until(lambda: page.run("return shown.length") == 1)  # the greeting
     with stopped(server):
         wait_until(lambda: page.run("return draws"))  # how long it waits
