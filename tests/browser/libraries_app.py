@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import re
+import time
 from typing import Any
 
 from starlette.applications import Starlette
@@ -15,6 +17,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.websockets import WebSocket
 
 from asgi_keepalive import KeepaliveMiddleware
+from asgi_keepalive.browser.heartbeats import take_nonce
 
 GREETINGS = {
     "actioncable": '{"type":"welcome"}',
@@ -32,9 +35,29 @@ ANSWERS = {
 """What is answered to which message."""
 
 
+LIFETIME = float(os.environ.get("LIFETIME", 0))
+"""Seconds after which a server that restarts ends a connection; 0 if it does not restart."""
+
+RECONNECT_AFTER = float(os.environ.get("RECONNECT_AFTER", 0))
+"""Seconds that a page is to wait then."""
+
+
 async def serve(websocket: WebSocket) -> None:
-    name = websocket.path_params["name"]
+    nonce, _ = take_nonce(websocket.scope)  # which the middleware has taken, if it is there
     await websocket.accept(subprotocol=next(iter(websocket.scope["subprotocols"]), None))
+    if nonce is None:
+        await answer(websocket)
+        return
+    heartbeat = {"interval": 20, "timeout": 20, "reconnectAfter": RECONNECT_AFTER}
+    await websocket.send_text(f"{nonce}{json.dumps(heartbeat)}")
+    try:
+        await asyncio.wait_for(answer(websocket), timeout=LIFETIME)
+    except TimeoutError:
+        await websocket.close(1012, "service restart")
+
+
+async def answer(websocket: WebSocket) -> None:
+    name = websocket.path_params["name"]
     if greeting := GREETINGS.get(name):
         await websocket.send_text(greeting)
     while (event := await websocket.receive())["type"] == "websocket.receive":
@@ -49,24 +72,21 @@ async def negotiate(request: Request) -> JSONResponse:
     return JSONResponse({**connection, "availableTransports": [transport]})
 
 
-kept = KeepaliveMiddleware(
-    Starlette(
-        routes=[
-            Route("/signalr/negotiate", negotiate, methods=["POST"]),
-            WebSocketRoute("/{name}", serve),
-            WebSocketRoute("/{name}/{rest:path}", serve),
-            Mount("/", StaticFiles(directory=os.environ["PAGE"], html=True)),
-        ]
-    ),
-    ping_interval=0.5,
-    ping_timeout=1.0,
+restarting = Starlette(
+    routes=[
+        Route("/signalr/negotiate", negotiate, methods=["POST"]),
+        WebSocketRoute("/{name}", serve),
+        WebSocketRoute("/{name}/{rest:path}", serve),
+        Mount("/", StaticFiles(directory=os.environ["PAGE"], html=True)),
+    ]
 )
+kept = KeepaliveMiddleware(restarting, ping_interval=0.5, ping_timeout=1.0)
 
 
 async def app(scope: Any, receive: Any, send: Any) -> None:
-    """Tell each handshake: its path, and whether it asks for heartbeats."""
+    """Tell each handshake: its path, its time, and whether it asks for heartbeats."""
     if scope["type"] == "websocket":
         name = scope["path"].split("/")[1].replace("socket.io", "socket.io-client")
         asks = b"asgi-keepalive=" in scope["query_string"]
-        print(json.dumps({"name": name, "asks": asks}), flush=True)
-    await kept(scope, receive, send)
+        print(json.dumps({"name": name, "at": time.monotonic(), "asks": asks}), flush=True)
+    await (restarting if LIFETIME else kept)(scope, receive, send)

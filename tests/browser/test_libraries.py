@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,9 +23,18 @@ pytestmark = pytest.mark.timeout(300)
 PATIENCE = 20
 """Seconds until a library counts as one that does not connect."""
 
+LIFETIME, RECONNECT_AFTER = 1.0, 1.0
+"""Seconds to the end of a connection whose server restarts, and from there to the next one."""
+
 DOCS = (ROOT / "docs" / "browser-libraries.md").read_text()
-LINES = dict(re.findall(r"^### (?:@\w+/)?([\w.-]+)\n\n```js\n(.*?)```", DOCS, re.M | re.S))
+NAMED = r"(?:@\w+/)?([\w.-]+):?\n\n```js\n(.*?)```"
+LINES = dict(re.findall(f"^### {NAMED}", DOCS, re.M | re.S))
 """What the documentation says, by the library's name without its scope."""
+
+[PLANNED] = re.findall(r"^## Planned ends\n.*", DOCS, re.M | re.S)
+[LATEST] = re.findall(r"```js\n(let latest;\n.*?)```", PLANNED, re.S)
+PLANNED_LINES = dict(re.findall(f"^With {NAMED}", PLANNED, re.M | re.S))
+"""The same for libraries that wait as long as the server has said."""
 
 STARTS = {
     "actioncable": "consumer.connect();",
@@ -66,25 +76,31 @@ const url = `SCHEME://${location.host}/PATH`;
 """
 
 
-def module(name: str) -> str:
+def module(name: str, lines: str) -> str:
     """Return a module that connects through a library."""
     setup = MODULE.replace("NAME", name).replace("PATH", PATHS.get(name, name))
     setup = setup.replace("SCHEME", SCHEMES.get(name, "ws"))
-    return "\n".join([setup, SETUP.get(name, ""), LINES[name], STARTS.get(name, "")])
+    return "\n".join([setup, SETUP.get(name, ""), lines, STARTS.get(name, "")])
+
+
+def build(npm: Npm, project_name: str, modules: dict[str, str]) -> Path:
+    """Have Vite build a page of modules; return its folder."""
+    project = npm.project(project_name)
+    imports = [f'import("./{name}.js");' for name in modules]
+    (project / "main.js").write_text("\n".join(["window.seen = {};", *imports]))
+    for name, text in modules.items():
+        (project / f"{name}.js").write_text(text)
+    (project / "index.html").write_text('<script type="module" src="/main.js"></script>')
+    npm.tool("vite", "build", cwd=project)
+    return project / "dist"
 
 
 class Outage:
     """All libraries in one page, whose server falls silent for a while."""
 
     def __init__(self, npm: Npm) -> None:
-        project = npm.project("vite")
-        imports = [f'import("./{name}.js");' for name in LINES]
-        (project / "main.js").write_text("\n".join(["window.seen = {};", *imports]))
-        for name in LINES:
-            (project / f"{name}.js").write_text(module(name))
-        (project / "index.html").write_text('<script type="module" src="/main.js"></script>')
-        npm.tool("vite", "build", cwd=project)
-        self.page = project / "dist"
+        modules = {name: module(name, lines) for name, lines in LINES.items()}
+        self.page = build(npm, "vite", modules)
         self.connected: Counter[str] = Counter()
         self.plain: set[str] = set()
         self.seen: dict[str, Any] = {}
@@ -131,6 +147,30 @@ def test_connects_again_after_the_verdict(outage: Outage, name: str) -> None:
     assert outage.seen[name]["reasons"][0] == "keepalive timeout"
     assert outage.connected[name] > 0
     assert name not in outage.plain
+
+
+@pytest.fixture(scope="module")
+def gaps(npm: Npm) -> dict[str, float]:
+    """Seconds from one handshake of each library to the next, if its own wait is none."""
+    own = "Math.random = () => 0;"
+    modules = {
+        name: module(name, "\n".join([own, LATEST, lines])) for name, lines in PLANNED_LINES.items()
+    }
+    page = build(npm, "planned", modules)
+    server = uvicorn(app="tests.browser.libraries_app:app")
+    handshakes: dict[str, list[float]] = {name: [] for name in modules}
+    times = {"LIFETIME": str(LIFETIME), "RECONNECT_AFTER": str(RECONNECT_AFTER)}
+    with started(*server, PAGE=str(page), **times) as process, chromium() as browser:
+        browser.get(f"http://127.0.0.1:{process.port}/")
+        while min(map(len, handshakes.values())) < 2:
+            told = process.told(PATIENCE)
+            handshakes[told["name"]].append(told["at"])
+    return {name: second - first for name, (first, second, *_) in handshakes.items()}
+
+
+@pytest.mark.parametrize("name", PLANNED_LINES)
+def test_comes_back_when_it_is_told(gaps: dict[str, float], name: str) -> None:
+    assert gaps[name] > LIFETIME + RECONNECT_AFTER - 0.05
 
 
 def test_table_has_every_library() -> None:
