@@ -183,8 +183,8 @@ PAGE = """<!doctype html>
     };
     socket.onclose = ({ code, reason }) => {
       tell(false, `disconnected (${code} ${reason}), connecting again…`);
-      /* A server that restarts says when to come back. Else there are full jitter and back-off:
-         not all at once, ever more seldom, until one holds again. */
+      /* A server that ends it as planned says when to come back. Else there are full jitter and
+         back-off: not all at once, ever more seldom, until one holds again. */
       if (performance.now() - openedAt > 30_000) failures = 0;
       const seconds = socket.reconnectAfter ?? Math.random() * Math.min(30, 2 ** failures++);
       setTimeout(connect, seconds * 1000);

@@ -41,6 +41,7 @@ class TestVectors:
     def test_heartbeat(self, vector: dict[str, Any]) -> None:
         keepalive = Keepalive(Settings(vector["interval"], vector["timeout"], 10))
         keepalive._round_trips.latency = vector["latency"]
+        keepalive._reconnect_after = vector.get("reconnectAfter")
         assert heartbeat(vector["nonce"], keepalive) == vector["text"]
 
     def test_scope_without_a_query_string(self) -> None:

@@ -66,7 +66,9 @@ routes = [
     Mount("/keepalive", asgi_keepalive.browser.files),
 ]
 plain = Starlette(routes=routes)
-app = Starlette(
-    routes=routes,
-    middleware=[Middleware(KeepaliveMiddleware, ping_interval=INTERVAL, ping_timeout=TIMEOUT)],
-)
+SETTINGS: dict[str, Any] = {
+    "ping_interval": INTERVAL,
+    "ping_timeout": TIMEOUT,
+    **json.loads(os.environ.get("SETTINGS", "{}")),
+}
+app = Starlette(routes=routes, middleware=[Middleware(KeepaliveMiddleware, **SETTINGS)])

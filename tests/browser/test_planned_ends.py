@@ -10,6 +10,7 @@ import pytest
 
 from ..support.process import Process, started, uvicorn
 from ..support.server import wait_until
+from .engines import Browser
 from .page import Page
 
 
@@ -40,6 +41,29 @@ def test_page_is_told(page: Page) -> None:
     assert told == [None, None, 3.25, 3.25]
     # WebKitGTK takes this code for an error.
     assert (code, reason) in [(1012, "service restart"), (1006, "")]
+
+
+@pytest.mark.parametrize(
+    ("settings", "longest"), [({"max_age": 0.5}, 0), ({"drain_window": 0.5}, 0.5)]
+)
+def test_server_tells(browser: Browser, settings: dict[str, float], longest: float) -> None:
+    command = uvicorn(app="tests.browser.app:app")
+    with started(*command, SETTINGS=json.dumps(settings)) as process:
+        page = Page(browser, process.port)
+        page.connect()
+        if "drain_window" in settings:
+            process.popen.terminate()
+        wait_until(lambda: page.look("mine", "closes"))
+        assert 0 <= page.look("mine", "socket.reconnectAfter") <= longest
+
+
+def test_recipe_renews_what_is_too_old(browser: Browser) -> None:
+    command = uvicorn(app="tests.browser.app:app")
+    with started(*command, SETTINGS='{"max_age": 0.5}') as process:
+        page = Page(browser, process.port)
+        page.follow_recipe()
+        wait_until(lambda: page.run("return shown.length") >= 3)
+        assert page.run("return draws") == 0
 
 
 class TestRecipe:
