@@ -47,7 +47,14 @@ class Adapter(ABC):
         """Let the server write to this transport, and close it, from now on."""
 
     def watch_exit(self) -> None:  # noqa: B027
-        """Watch for the server's exit, and tell the transport of it."""
+        """Watch for the server's exit, and announce it."""
+
+    def announce_exit(self, grace: float) -> bool:
+        """The server exits in `grace` seconds; return whether somebody else closes until then.
+
+        A connection whose handshake is not complete is left to the server.
+        """
+        return self.is_open() and bool(self.transport.announce_exit(grace))
 
     @abstractmethod
     def stop_keepalive(self) -> None:

@@ -166,7 +166,12 @@ class BoundedTransport:
         on_exit, self.on_exit = self.on_exit, None
         if on_exit is None or self.is_closing():
             return False
-        on_exit(grace)
+        try:
+            on_exit(grace)
+        except Exception as exc:  # it must not keep the server from telling others
+            message = "on_exit raises, so the server closes the connection by itself"
+            self._loop.call_exception_handler({"message": message, "exception": exc})
+            return False
         return True
 
     def close_at_exit(self, close: Callable[[], object]) -> None:

@@ -174,10 +174,6 @@ class GunicornAdapter(ReadingAdapter):
         """Do not linger."""
         self.transport.hurry()
 
-    def announce_exit(self, grace: float) -> bool:
-        """The worker exits; return whether somebody else closes within that time."""
-        return self.is_open() and bool(self.transport.announce_exit(grace))
-
     def exit(self) -> None:
         """Close with 1012: the client may come back."""
         self.transport.close_at_exit(self._close)

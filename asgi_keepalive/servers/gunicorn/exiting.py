@@ -63,7 +63,8 @@ class Exit:
         _each(self.connections, lambda connection: connection.hurry())
         shutdown = asyncio.create_task(self._shutdown())
         end = max(now + LEAST, killed - REST)
-        _each(self.connections, lambda connection: self._announce(connection, end - now))
+        if not self._worker._quick_shutdown:  # there is no time for others to close
+            _each(self.connections, lambda connection: self._announce(connection, end - now))
         await self._close(now, end, shutdown)
         await shutdown
 

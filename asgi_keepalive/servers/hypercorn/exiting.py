@@ -5,10 +5,11 @@ It leaves its connections alone for `graceful_timeout`, and then cancels what ru
 
 from __future__ import annotations
 
+from contextvars import Context
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from ...endpoint.closing import BoundedTransport
+from ...endpoint.adapter import Adapter
 
 
 class Exit:
@@ -19,40 +20,45 @@ class Exit:
     """
 
     def __init__(self, tcp: Any) -> None:
+        self._adapters: set[Adapter] = set()
         self._grace: float = tcp.config.graceful_timeout
-        self._transports: set[BoundedTransport] = set()
-        self._watching = tcp.loop.create_task(self._watch(tcp.context.terminated))
+        # In an empty context: that of the application would be kept for as long.
+        self._watching = tcp.loop.create_task(
+            self._watch(tcp.context.terminated), context=Context()
+        )
 
-    def add(self, transport: BoundedTransport) -> None:
+    def add(self, adapter: Adapter) -> None:
         """One connection more is to be told."""
-        self._transports.add(transport)
+        self._adapters.add(adapter)
 
-    def discard(self, transport: BoundedTransport) -> bool:
+    def discard(self, adapter: Adapter) -> bool:
         """A connection has gone; return whether nobody is left."""
-        self._transports.discard(transport)
-        if not self._transports:
+        self._adapters.discard(adapter)
+        if not self._adapters:
             self._watching.cancel()
-        return not self._transports
+        return not self._adapters
 
     async def _watch(self, terminated: Any) -> None:
         await terminated.wait()
-        for transport in list(self._transports):
-            transport.announce_exit(self._grace)
+        for adapter in list(self._adapters):
+            adapter.announce_exit(self._grace)
 
 
 _exits: WeakKeyDictionary[Any, Exit] = WeakKeyDictionary()
 
 
-def watch(tcp: Any, transport: BoundedTransport) -> None:
-    """Tell a connection when its worker exits."""
+def watch(tcp: Any, adapter: Adapter) -> None:
+    """Tell a connection when its worker exits, unless it does so already."""
+    if tcp.context.terminated.is_set():
+        return
     exit = _exits.get(tcp.context)
     if exit is None:
         exit = _exits[tcp.context] = Exit(tcp)
-    exit.add(transport)
+    exit.add(adapter)
 
 
-def unwatch(tcp: Any, transport: BoundedTransport) -> None:
+def unwatch(tcp: Any, adapter: Adapter) -> None:
     """A connection has gone."""
     exit = _exits.get(tcp.context)
-    if exit is not None and exit.discard(transport):
+    if exit is not None and exit.discard(adapter):
         del _exits[tcp.context]

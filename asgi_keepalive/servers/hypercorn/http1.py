@@ -48,7 +48,7 @@ class HTTP1Adapter(StreamAdapter):
         self._tcp._close = self._close
 
     def watch_exit(self) -> None:
-        watch(self._tcp, self.transport)
+        watch(self._tcp, self)
 
     def forward(self, data: bytes) -> None:
         self._reader.data_received(data)
@@ -108,5 +108,5 @@ class HTTP1Adapter(StreamAdapter):
         self._reader.eof_received()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        unwatch(self._tcp, self.transport)
+        unwatch(self._tcp, self)
         self._reader.connection_lost(exc)

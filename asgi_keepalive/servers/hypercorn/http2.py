@@ -63,7 +63,7 @@ class HTTP2Adapter(StreamAdapter):
         self.transport = self._frames.bounded = transport
 
     def watch_exit(self) -> None:
-        watch(self._connection.tcp, self.transport)
+        watch(self._connection.tcp, self)
 
     def forward(self, data: bytes) -> None:
         self._stream.connection.receive_data(data)  # `unparsed` takes it from there
@@ -151,6 +151,6 @@ class HTTP2Adapter(StreamAdapter):
         self.queue.end_behind_held(disconnect(code))
 
     def connection_lost(self, exc: Exception | None) -> None:
-        unwatch(self._connection.tcp, self.transport)
+        unwatch(self._connection.tcp, self)
         self._reading_is_over()
         self._connection.remove(self._stream.stream_id)
