@@ -14,7 +14,7 @@ from typing import cast
 
 from .extension import OnClosing, OnExit, OnPong, OnReadPaused, Server, Traffic
 
-BEYOND_LEVEL_1 = ("fail", "read_ahead", "bound_closing", "traffic")
+BEYOND_LEVEL_1 = ("fail", "read_ahead", "bound_closing", "traffic", "announce_exit")
 """The functions of the further levels, one for each."""
 
 RAISED = (Exception, asyncio.CancelledError)

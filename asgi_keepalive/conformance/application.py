@@ -153,6 +153,17 @@ class Session:
         self.callbacks.append(weakref.ref(on_read_paused))
         self.server.extension["read_ahead"](on_read_paused)
 
+    async def announce_exit(self) -> None:
+        """Let the server tell of its exit."""
+        number = len(self.callbacks)
+
+        def on_exit(grace: float) -> None:
+            here = threading.get_ident() == self.thread
+            self.tell("exit", number, grace, time.monotonic(), here)
+
+        self.callbacks.append(weakref.ref(on_exit))
+        self.server.extension["announce_exit"](on_exit)
+
     async def held(self) -> list[int]:
         """Return the numbers of the callbacks to which anything refers."""
         if any(callback() is not None for callback in self.callbacks):

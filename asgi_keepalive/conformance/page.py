@@ -10,6 +10,7 @@ LEVELS: Mapping[int, tuple[str, ...]] = {
     3: ("read_ahead",),
     4: ("bound_closing",),
     5: ("traffic",),
+    6: ("announce_exit",),
 }
 """The functions without which a level is not offered."""
 
@@ -84,6 +85,16 @@ BOXES: Mapping[str, str] = {
     "`ping`.",
     "5.5": "`received` grows by what the peer sends, also by what is unread.",
     "5.6": "`buffered` is 0 with an idle peer, and more with one that reads nothing.",
+    "6.1": "When the server begins to exit, `on_exit` comes exactly once, on the event loop's "
+    "thread, with 0 or more seconds, whether `announce_exit` was called before *Accept* or later.",
+    "6.2": "Until that time has passed the connection works on, and the peer sees no end of it.",
+    "6.3": "An application's *Close* and a `fail` within that time reach the peer as ever, and "
+    "TCP ends.",
+    "6.4": "`on_exit` is not called if the handshake is not complete when the server begins to "
+    "exit, nor after `on_closing`. From then on, and after a `fail`, the server does not refer to "
+    "it.",
+    "6.5": "A later `announce_exit` replaces the callback.",
+    "6.6": "The server exits once all connections have gone, whatever is left of the time.",
 }
 """What the page says, by number."""
 

@@ -49,6 +49,25 @@ class Closing(NamedTuple):
     here: bool
 
 
+class Exit(NamedTuple):
+    """A call of `on_exit`.
+
+    Attributes:
+        grace: What it was called with.
+        at: When it was called, by the clock of the machine.
+    """
+
+    number: int
+    grace: float
+    at: float
+    here: bool
+
+    @property
+    def end(self) -> float:
+        """Until when the server leaves the connection alone."""
+        return self.at + self.grace
+
+
 class Task:
     """Steps that the application performs."""
 
@@ -92,7 +111,7 @@ class Remote:
     Attributes:
         functions: What the server offers.
         loop: The module of its event loop.
-        order: What has been told: `pong`, `closing` and `paused`.
+        order: What has been told: `pong`, `closing`, `paused` and `exit`.
         done: The outcomes of the steps of each task.
         has_left: Whether its process has exited, or it has seen enough.
     """
@@ -104,6 +123,7 @@ class Remote:
         self.pongs: list[Pong] = []
         self.pauses: list[Pause] = []
         self.closings: list[Closing] = []
+        self.exits: list[Exit] = []
         self.order: list[str] = []
         self.done: dict[int, list[Any]] = {}
         self.is_known = False
@@ -140,6 +160,8 @@ class Remote:
             self.pongs.append(Pong(*arguments))
         elif what == "paused":
             self.pauses.append(Pause(*arguments))
+        elif what == "exit":
+            self.exits.append(Exit(*arguments))
         else:
             self.closings.append(Closing(*arguments))
         self.trace(f"application is told {what} {arguments[1] if what != 'closing' else ''}")

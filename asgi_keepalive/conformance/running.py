@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from typing import NamedTuple
 
-from . import endings, level1, level2, level3, level4, level5
+from . import endings, level1, level2, level3, level4, level5, level6
 from .checks import CHECKS, SHUTDOWN_CHECKS, Check
 from .outcomes import FAIL, NA, OK, Failed, NotSeen, Outcome
 from .page import BOXES, LEVELS, level_of
@@ -16,7 +17,7 @@ from .trial import Run, Trial
 AT_ONCE, FEW = 8, 3
 """So many checks run at once, and so many of those that are tried again."""
 
-MODULES = endings, level1, level2, level3, level4, level5
+MODULES = endings, level1, level2, level3, level4, level5, level6
 """They have put their checks into the list."""
 
 Found = tuple[str, Outcome]
@@ -60,7 +61,9 @@ def run_checks(run: Run, highest: int) -> Result:
         found += _at_shutdown(run, highest)
     finally:
         run.target.shut_down()
+        run.left_at = time.monotonic()
         run.target.join()
+        run.exited_at = time.monotonic()
     found += [(one.box, perform(one, run)) for one in _chosen(run, highest, is_last=True)]
     boxes = {box: _joined(box, found) for box in BOXES if level_of(box) <= highest}
     return Result(tuple(sorted(run.offered)), boxes)

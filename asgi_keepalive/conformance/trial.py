@@ -75,6 +75,9 @@ class Run:
     Attributes:
         keepalive: Seconds after which the server's own keepalive sends a Ping, if it is told.
         offered: The functions that the server offers.
+        grace_ends: Until when a server that exits leaves its connections alone.
+        left_at: When the last connection was left to itself.
+        exited_at: When the server had exited.
     """
 
     target: Target
@@ -82,6 +85,9 @@ class Run:
     tls: ssl.SSLContext | None = None
     keepalive: float | None = None
     offered: set[str] = field(default_factory=set)
+    grace_ends: float = 0.0
+    left_at: float = 0.0
+    exited_at: float = 0.0
     _bounds: Bounds | None = None
     _measuring: threading.Lock = field(default_factory=threading.Lock)
 

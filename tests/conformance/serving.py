@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from asgi_keepalive.conformance.page import LEVELS
 from asgi_keepalive.conformance.remote import Control
 from asgi_keepalive.conformance.running import Result, run_checks
 from asgi_keepalive.conformance.trial import Run
@@ -74,7 +75,7 @@ def checked(
     *,
     tls: ssl.SSLContext | None = None,
     keepalive: float | None = None,
-    highest: int = 5,
+    highest: int = max(LEVELS),
 ) -> Result:
     """Run the checks on a server that runs."""
     with logged(server) as target:

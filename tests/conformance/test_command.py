@@ -38,7 +38,7 @@ def test_server_that_declares_level_1_over_tcp_and_tls(capsys: pytest.CaptureFix
     server = f"uvicorn {{app}} --port {{port}} --loop {{loop}} {{tls}} {DECLARES}"
     assert run(server, "--level", "1", "--loops", "asyncio") == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].startswith("asyncio TCP: bound_closing, buffered, fail, ping")
+    assert lines[0].startswith("asyncio TCP: announce_exit, bound_closing, buffered, fail")
     assert lines[1].startswith(f"  ok   1.1  {BOXES['1.1']} [")
     [summary] = [line for line in lines if "reached" in line]
     assert summary == "level 1 (take_over, ping) reached in 2 runs: 30 ok, 0 FAIL, 0 n.a."

@@ -14,6 +14,7 @@ from asgi_keepalive.conformance.running import Result
 from ..levels import page_server
 from ..levels.page_levels import Declaring
 from ..levels.serving import PageServer
+from .exiting import EXITING
 from .mutants import MUTANTS, Mutant
 from .serving import checked, started
 from .subtle import SUBTLE
@@ -27,7 +28,7 @@ def _hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(page_server, "CLOSE_TIMEOUT", 2.0)
 
 
-def check(mutant: Mutant, level: int = 5) -> Result:
+def check(mutant: Mutant, level: int = max(LEVELS)) -> Result:
     server = PageServer(app, level, mutant.connection, mutant.loop, mutant.keepalive)
     with started(server):
         # What is above the fault's level takes most of the time.
@@ -42,7 +43,7 @@ def failed(result: Result) -> dict[str, Outcome]:
 @pytest.mark.parametrize("level", LEVELS)
 def test_faults_are_seen_where_they_are(level: int) -> None:
     """Most of the time the checks wait, so some servers are checked at once."""
-    mutants = [one for one in (*MUTANTS, *SUBTLE) if level_of(min(one.boxes)) == level]
+    mutants = [one for one in (*MUTANTS, *SUBTLE, *EXITING) if level_of(min(one.boxes)) == level]
     with ThreadPoolExecutor(AT_ONCE) as pool:
         results = list(pool.map(check, mutants))
     wrong = {

@@ -11,6 +11,7 @@ from asgi_keepalive.conformance import running
 from asgi_keepalive.conformance.checks import CHECKS, SHUTDOWN_CHECKS
 from asgi_keepalive.conformance.page import BOXES, LEVELS, level_of
 
+from .exiting import EXITING
 from .mutants import MUTANTS
 
 PAGE = (Path(__file__).parents[2] / "docs" / "extension.md").read_text()
@@ -36,6 +37,9 @@ MUSTS = {
     "must hold the descriptor as long as bytes are unacknowledged": {"4.1", "4.4"},
     "a blocked `send` must end": {"4.3"},
     "so it must not be called for each message": "it binds the middleware",
+    "must be called when the server begins to exit, if the connection is open then": {"6.1"},
+    "must not end the connection, nor cancel its application": {"6.2"},
+    "must not call `on_exit` after `on_closing` nor after a `fail`, and must drop it then": {"6.4"},
     "must give them a piece at a time": {"3.2", "3.3"},
 }
 """Each sentence of the page with a must, and the boxes for it, or why there is none."""
@@ -66,7 +70,9 @@ def test_each_must_has_a_box() -> None:
 @pytest.mark.parametrize("level", LEVELS)
 def test_each_level_has_faults(level: int) -> None:
     """Each box but one is seen to catch one; the server from the page does not compress."""
-    seen = {box for mutant in MUTANTS for box in mutant.boxes if level_of(box) == level}
+    seen = {
+        box for mutant in (*MUTANTS, *EXITING) for box in mutant.boxes if level_of(box) == level
+    }
     unseen = {box for box in BOXES if level_of(box) == level} - seen
     assert unseen <= {"3.3"}
 

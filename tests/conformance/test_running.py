@@ -6,6 +6,7 @@ import asyncio
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,9 +17,10 @@ import pytest
 from asgi_keepalive.conformance import application, endings, peer
 from asgi_keepalive.conformance.checks import Check
 from asgi_keepalive.conformance.level1 import errors_of
+from asgi_keepalive.conformance.level6 import within
 from asgi_keepalive.conformance.messages import decoded, encoded
 from asgi_keepalive.conformance.outcomes import FAIL, NA, OK, Failed, NotSeen, Outcome, Trace
-from asgi_keepalive.conformance.remote import Control, Remote
+from asgi_keepalive.conformance.remote import Control, Exit, Remote
 from asgi_keepalive.conformance.running import again
 from asgi_keepalive.conformance.trial import Run, Trial
 
@@ -123,6 +125,15 @@ def test_server_that_exits_too_soon_is_not_asked(
     next(begun)
     with pytest.raises(outcome):
         next(begun)
+
+
+@pytest.mark.parametrize(("grace", "outcome"), [(20.0, Failed), (0.5, NotSeen)])
+def test_what_fails_when_the_grace_has_passed_says_nothing(
+    grace: float, outcome: type[Exception]
+) -> None:
+    exit = Exit(number=0, grace=grace, at=time.monotonic() - 1, here=True)
+    with pytest.raises(outcome), within(exit):
+        raise Failed("the peer got Close 1012 instead of Ping")
 
 
 def test_errors_of_a_log() -> None:

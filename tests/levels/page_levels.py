@@ -11,6 +11,7 @@ import time
 from asyncio import TimerHandle
 from collections.abc import Callable
 from contextlib import suppress
+from math import inf
 from typing import Any
 
 from websockets.exceptions import ProtocolError
@@ -33,6 +34,7 @@ LEVELS = (
     ("read_ahead",),
     ("bound_closing",),
     ("traffic", "buffered"),
+    ("announce_exit",),
 )
 
 
@@ -44,6 +46,7 @@ class Declaring(Connection):
     on_pong: Callable[[bytes, float], None] | None = None
     on_closing: Callable[[], None] | None = None
     on_read_paused: Callable[[bool, float], None] | None = None
+    on_exit: Callable[[float], None] | None = None
     look_timer: TimerHandle | None = None
     bound: float | None = None
 
@@ -118,7 +121,7 @@ class Declaring(Connection):
 
     def drop_callbacks(self) -> None:
         """Forget the callbacks of all levels."""
-        self.on_pong = self.on_closing = self.on_read_paused = None
+        self.on_pong = self.on_closing = self.on_read_paused = self.on_exit = None
 
     # Level 2.
 
@@ -218,3 +221,17 @@ class Declaring(Connection):
     def buffered(self) -> int:
         """Return what the transport holds."""
         return self.transport.get_write_buffer_size()
+
+    # Level 6.
+
+    def announce_exit(self, on_exit: Callable[[float], None]) -> None:
+        """Leave the end of an open connection to the caller when the server exits."""
+        if not self.closing:
+            self.on_exit = on_exit
+
+    def shut_down(self) -> None:
+        """Tell of the exit, or end the connection."""
+        if self.on_exit is None or not self.accepted:
+            super().shut_down()
+        else:
+            self.on_exit(inf)

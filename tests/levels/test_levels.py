@@ -28,6 +28,9 @@ NOTICED = INTERVAL + 2 * TIMEOUT
 Without level 3 it is one `ping_timeout` later if the application does not receive.
 """
 
+WINDOW = 0.4
+"""Seconds of a drain."""
+
 Scenario = Callable[[Server, Reports], None]
 
 
@@ -215,3 +218,28 @@ def test_scenario(case: Case, level: int, reports: Reports) -> None:
     )
     with running(PageServer(middleware, level)) as server:
         case.scenario(server, reports)
+
+
+def test_exit_is_drained(reports: Reports) -> None:
+    """The highest level lets the connections end one after another when the server exits."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await accept(receive, send)
+        reports.put("accepted")
+        await receive()
+
+    middleware = KeepaliveMiddleware(app, drain_window=WINDOW, close_timeout=CLOSE_TIMEOUT)
+    with (
+        running(PageServer(middleware, 6)) as server,
+        Client(server.port).open() as one,
+        Client(server.port).open() as other,
+    ):
+        assert [reports.get(), reports.get()] == ["accepted", "accepted"]
+        began = time.monotonic()
+        server.exit()
+        ends = []
+        for client in one, other:
+            assert close_code(client.until_end()[-1][1]) == (1012, "service restart")
+            ends.append(time.monotonic() - began)
+        assert WINDOW / 2 <= max(ends) < WINDOW + LATE
+        assert server.stop() < CLOSE_TIMEOUT + LATE
