@@ -9,6 +9,7 @@ import inspect
 import io
 import re
 import textwrap
+from collections.abc import AsyncIterator
 from importlib.metadata import version
 from types import SimpleNamespace
 from typing import Any
@@ -21,7 +22,8 @@ import asgi_keepalive
 import asgi_keepalive.browser
 from asgi_keepalive import Keepalive, KeepaliveMiddleware
 from asgi_keepalive.dashboard import Dashboard
-from asgi_keepalive.observers import live, opentelemetry, prometheus
+from asgi_keepalive.observers import live, opentelemetry, prometheus, shared
+from asgi_keepalive.verdict import judge
 
 from .support.fake_loop import accepted, in_no_time
 
@@ -32,6 +34,7 @@ PUBLIC: dict[str, Any] = {
     "LiveConnections": live.LiveConnections,
     "LiveConnection": live.LiveConnection,
     "Failure": live.Failure,
+    **{name: getattr(shared, name) for name in shared.__all__},
     "Dashboard": Dashboard,
     "OpenTelemetryMetrics": opentelemetry.OpenTelemetryMetrics,
     "PrometheusMetrics": prometheus.PrometheusMetrics,
@@ -43,6 +46,25 @@ def example(public: Any) -> str:
     """Return the example in a docstring."""
     [block] = re.findall(r"^Example::\n\n((?: +.*\n|\n)+)", f"{inspect.getdoc(public)}\n", re.M)
     return textwrap.dedent(block)
+
+
+class View:
+    """Stands for `SharedConnections` where there is no Redis."""
+
+    async def __aiter__(self) -> AsyncIterator[shared.SharedConnection]:
+        told: Any = ["c5b", "web-1", 4711, 1, "192.0.2.1:50000", "/ws", "ok", *[1.0] * 12, [1.0]]
+        yield shared.SharedConnection(*told)
+
+    async def by_process(self) -> list[shared.SharedProcess]:
+        return [shared.SharedProcess("c5b", "web-1", 4711, 1, 0, 0, 0.05)]
+
+    async def failures(self) -> list[shared.SharedFailure]:
+        verdict = judge({}, waited=20, timeout=20, paused=0, stalled=0)
+        told: Any = ["c5b", "web-1", 4711, 1, "192.0.2.1:50000", "/ws", 0.0, 1.0, [], verdict]
+        return [shared.SharedFailure(*told)]
+
+    async def by_path(self) -> dict[str, int]:
+        raise shared.RedisUnavailable("Redis does not answer")
 
 
 @pytest.mark.parametrize("name", PUBLIC)
@@ -61,6 +83,7 @@ async def test_example(name: str) -> None:
         "middleware": KeepaliveMiddleware(app),
         "live": observed,
         "scope": app.scope,
+        "shared": View(),
         "send": app.send,
         "websocket": SimpleNamespace(scope=app.scope),
     }

@@ -13,6 +13,7 @@ EXTRAS = {
     "cli": ("rich", "probe.terminal"),
     "opentelemetry": ("opentelemetry", "observers.opentelemetry"),
     "prometheus": ("prometheus_client", "observers.prometheus"),
+    "redis": ("redis", "observers.shared.client"),
 }
 """Those that something is imported for: what they install, and which module imports it."""
 

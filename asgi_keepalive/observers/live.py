@@ -60,6 +60,11 @@ class Failure:
     verdict: Verdict
 
 
+def is_late(waiting: float, srtt: float | None, rttvar: float | None) -> bool:
+    """Whether a Pong is late that has been awaited for so long, see `LiveConnection.state`."""
+    return waiting > 1 and (srtt is None or rttvar is None or waiting > srtt + 4 * rttvar)
+
+
 class LiveConnection(Observer):
     """An open connection. Times are in seconds; it can be read from any thread.
 
@@ -147,10 +152,10 @@ class LiveConnection(Observer):
     def is_late(self) -> bool:
         """Whether `state` is `late`."""
         waiting = self.waiting
-        if waiting is None or waiting <= 1:
+        if waiting is None or waiting <= 1:  # most are, and need no statistics
             return False
         seen = self.statistics
-        return seen.srtt is None or seen.rttvar is None or waiting > seen.srtt + 4 * seen.rttvar
+        return is_late(waiting, seen.srtt, seen.rttvar)
 
     @property
     def slowness(self) -> float:

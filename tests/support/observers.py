@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 from asgi_keepalive import Keepalive, KeepaliveMiddleware, Observer, Verdict
 from asgi_keepalive.extension import Scope
-from asgi_keepalive.observers.live import LiveConnection, LiveConnections
+from asgi_keepalive.observers.live import LiveConnection
 from asgi_keepalive.settings import Settings
 
 from .connection import TIMES
@@ -59,7 +60,9 @@ async def observed(
     return server, app
 
 
-def added(live: LiveConnections, number: int, *latencies: float, path: str = "/") -> LiveConnection:
+def added(
+    live: Callable[[Scope], LiveConnection], number: int, *latencies: float, path: str = "/"
+) -> LiveConnection:
     """Add a connection by hand."""
     keepalive = Keepalive(Settings())
     keepalive._supported = True

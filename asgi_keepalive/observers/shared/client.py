@@ -1,0 +1,123 @@
+"""Redis or Valkey, found by its URL: `pip install asgi-keepalive[redis]`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from itertools import islice
+from typing import Any, TypeVar
+
+from ...extras import needs
+
+with needs("redis"):
+    from redis.asyncio import BlockingConnectionPool, Redis
+    from redis.asyncio.connection import ConnectionPool, parse_url
+    from redis.asyncio.retry import Retry
+    from redis.backoff import NoBackoff
+    from redis.exceptions import RedisError
+
+TIMEOUT = 2.0
+"""Redis is taken for lost if it does not answer within so many seconds."""
+
+READERS = 4
+"""So many readings of one event loop can wait for Redis at a time; others queue."""
+
+LOST = (RedisError, OSError)
+"""A command raises these if Redis is away, or refuses it."""
+
+PIECE = 100
+"""A command has so many values, so that others have their turn before the next is made."""
+
+T = TypeVar("T")
+
+Command = tuple[str | bytes | float, ...]
+
+
+class Address:
+    """The address of a Redis. It shows neither name nor password.
+
+    Args:
+        url: Its URL, as `redis.from_url` takes it.
+
+    Raises:
+        TypeError: That is not a string.
+        ValueError: It is not the URL of a Redis.
+    """
+
+    def __init__(self, url: str) -> None:
+        if not isinstance(url, str):  # and it is not shown, as it may hold a password
+            raise TypeError(f"redis_url must be a string, not of {type(url)}")
+        try:
+            self._options: dict[str, Any] = {
+                **parse_url(url),
+                "decode_responses": False,
+                "encoding": "utf-8",
+                "health_check_interval": 0,
+                "protocol": 2,
+                "retry": Retry(NoBackoff(), 0),
+                # Until Python 3.12 what times out by `wait_for`, as this would, may swallow
+                # that its task is cancelled, which would then never end.
+                "socket_timeout": None,
+                "socket_connect_timeout": None,
+            }
+            options: Any = ConnectionPool(**self._options)
+            options.make_connection()
+        except (TypeError, ValueError):
+            raise ValueError(
+                "redis_url must be the URL of a Redis: redis://HOST:PORT/DB, rediss://... or "
+                "unix:///PATH; this one is not, and is not shown, as it may hold a password"
+            ) from None
+
+    def __str__(self) -> str:
+        options = self._options
+        if "path" in options:
+            return f"{options['path']}"
+        return f"{options.get('host', 'localhost')}:{options.get('port', 6379)}"
+
+    def writer(self) -> Client:
+        """Return a client with one connection, which opens with the first command."""
+        return Client(ConnectionPool(max_connections=1, **self._options))
+
+    def reader(self) -> Client:
+        """Return a client for several tasks of one event loop."""
+        return Client(BlockingConnectionPool(READERS, TIMEOUT, **self._options))
+
+
+class Client:
+    """Runs pipelines in one event loop; replies are as Redis gives them."""
+
+    def __init__(self, pool: ConnectionPool) -> None:
+        self._redis = Redis(connection_pool=pool)
+        self._redis.response_callbacks.clear()
+
+    async def execute(self, *commands: Command) -> list[Any]:
+        """Run commands in one pipeline, and return their replies.
+
+        Raises:
+            RedisError: Redis does not answer in time, or one of the commands has failed.
+            OSError: It cannot be reached.
+        """
+        pipeline = self._redis.pipeline(transaction=False)
+        for command in commands:
+            pipeline.execute_command(*command)
+        async with asyncio.timeout(TIMEOUT):
+            return await pipeline.execute()
+
+    async def disconnect(self) -> None:
+        """Close the connections; they open again if there are commands."""
+        with suppress(*LOST):
+            async with asyncio.timeout(TIMEOUT):  # TLS waits for the other side's farewell
+                await self._redis.connection_pool.disconnect()
+
+
+def pieces(items: Iterable[T]) -> Iterator[list[T]]:
+    """Yield the items in lists of `PIECE`."""
+    iterator = iter(items)
+    while piece := list(islice(iterator, PIECE)):
+        yield piece
+
+
+def encoded(text: str) -> bytes:
+    """Return a text as bytes; a client may have chosen it."""
+    return text.encode(errors="backslashreplace")

@@ -1,0 +1,212 @@
+"""What one event loop tells Redis: one pipeline a second, in a task of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import os
+import secrets
+import socket
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import astuple
+from typing import Any
+
+from ...log import logger
+from ..live import FAILURES, LiveConnections
+from .changes import Changes
+from .client import LOST, Address, Client, Command
+from .keys import Keys
+from .reading import Reader, identities, load_count, summaries
+from .rows import SharedProcess, Summary, dump_failure
+
+PERIOD = 1.0
+"""So many seconds lie between two pipelines, and between two attempts to reach Redis."""
+
+EXPIRY = 10.0
+"""A process that writes nothing for so many seconds is gone from the view."""
+
+TURN = 900
+"""A process counts the connections of all, and no other does for so many milliseconds."""
+
+KEPT = 24 * 60 * 60
+"""Failures are kept for so many seconds after the last of them, also those of ended processes."""
+
+FAREWELL = 0.5
+"""The end of the task waits for Redis for so many seconds at most."""
+
+
+class Publisher:
+    """Publishes the connections of one event loop.
+
+    Args:
+        address: Redis.
+        keys: The keys of all processes.
+        live: The connections of the process.
+        counted: It is told how many connections there are in all processes.
+        expiry: See `EXPIRY`.
+
+    Attributes:
+        changes: The observers tell it what changes.
+        is_closed: Whether nothing will be published any more.
+        reader: It reads in the same event loop, and ends with the task.
+    """
+
+    def __init__(
+        self,
+        address: Address,
+        keys: Keys,
+        live: LiveConnections,
+        counted: Callable[[int], None],
+        expiry: float,
+    ) -> None:
+        self._address = address
+        self._keys = keys
+        self._live = live
+        self._counted = counted
+        self._expiry = expiry
+        self._identity = secrets.token_hex(8)
+        self._host, self._pid = socket.gethostname(), os.getpid()
+        self._offset = 0.0  # from the monotonic clock to that of Redis
+        self._is_lost = False
+        self._task: asyncio.Task[None] | None = None
+        self.changes = Changes(keys, self._identity, expiry)
+        self.is_closed = False
+        self.reader = Reader(address, keys)
+
+    def start(self) -> None:
+        """Let the task run, if it does not."""
+        if self.is_closed or (self._task is not None and not self._task.done()):
+            return
+        # In a context of its own: a task keeps the one that it is made in, here a connection's.
+        loop = asyncio.get_running_loop()
+        name = "asgi-keepalive: shared connections"
+        self._task = contextvars.Context().run(lambda: loop.create_task(self._run(), name=name))
+
+    async def close(self) -> None:
+        """End the task, and let the process be gone from the view."""
+        self.is_closed = True
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+
+    async def _run(self) -> None:
+        try:
+            await self._stay()
+        finally:
+            await self.reader.close()
+
+    async def _stay(self) -> None:
+        while True:
+            client = self._address.writer()
+            try:
+                await self._publish(client)
+            except asyncio.CancelledError:
+                await self._leave()
+                raise
+            except Exception as error:  # whatever it is, it must not end the view
+                self._lost(error)
+            finally:
+                await client.disconnect()
+            await asyncio.sleep(PERIOD)
+
+    async def _publish(self, client: Client) -> None:
+        """Tell Redis what changes, until that fails."""
+        # This is little, and tells whether Redis can be written to at all.
+        (seconds, micros), _ = await client.execute(("TIME",), self._summary())
+        self._offset = int(seconds) + int(micros) / 1e6 - time.monotonic()
+        self.changes.begin_again()
+        while True:
+            await self._write(client)
+            self._found()
+            if not self.changes.dirty:
+                await asyncio.sleep(PERIOD)
+
+    async def _write(self, client: Client) -> None:
+        """Write changes in one pipeline, and learn how many connections there are."""
+        commands: list[Command] = []
+        for command in self.changes.take():
+            commands.append(command)
+            await asyncio.sleep(0)
+        checks = self.changes.checks()
+        *_, has_turn, total = replies = await client.execute(
+            *commands,
+            *self._failures(),
+            self._summary(),
+            ("SADD", self._keys.processes, self._identity),
+            *[command for command, _ in checks],
+            ("SET", self._keys.turn, self._identity, "NX", "PX", TURN),
+            ("GET", self._keys.total),
+        )
+        if replies[-len(checks) - 2 : -2] != [expected for _, expected in checks]:
+            self.changes.begin_again()
+        self._counted(await self._count(client) if has_turn else load_count(total))
+
+    def _summary(self) -> Command:
+        """Return the command that renews this process."""
+        told = SharedProcess(
+            *(self._identity, self._host, self._pid),
+            *(len(self.changes.open), self.changes.late(), self.changes.unsupported()),
+            round(self._live.timeline.pings_per_second, 2),
+        )
+        summary = Summary(told, time.monotonic(), self._expiry)
+        key = self._keys.of(self._identity).summary
+        return ("SET", key, summary.dump(), "PX", round(self._expiry * 1000))
+
+    def _failures(self) -> list[Command]:
+        """Return the commands that add new failures to those of all processes."""
+        key = self._keys.failures
+        added: list[Any] = []
+        for at, failure in self.changes.take_failures():
+            told = dump_failure(self._identity, self._host, self._pid, failure)
+            added += [f"{self._offset + at:.6f}", told]
+        if not added:
+            return []
+        return [
+            ("ZADD", key, "NX", *added),
+            ("ZREMRANGEBYRANK", key, 0, -FAILURES - 1),
+            ("EXPIRE", key, KEPT),
+        ]
+
+    async def _count(self, client: Client) -> int:
+        """Count the connections of all processes, and tell the others."""
+        known = await identities(client, self._keys)
+        found = await summaries(client, self._keys, known)
+        total = sum(one.told.open for one in found)
+        gone = set(known).difference(one.told.process for one in found)
+        await client.execute(
+            ("SET", self._keys.total, total, "PX", round(self._expiry * 1000)),
+            *[("SREM", self._keys.processes, one) for one in gone],
+        )
+        return total
+
+    async def _leave(self) -> None:
+        """Let this process be gone from the view, unless Redis cannot be reached right now."""
+        if self._is_lost:
+            return
+        farewell: tuple[Command, ...] = (
+            *self._failures(),
+            ("DEL", *astuple(self._keys.of(self._identity))),
+            ("SREM", self._keys.processes, self._identity),
+        )
+        client = self._address.writer()  # the other was interrupted somewhere
+        with suppress(*LOST):
+            async with asyncio.timeout(FAREWELL):
+                await client.execute(*farewell)
+                # A pipeline that was interrupted may have run after that.
+                await client.execute(*farewell)
+        await client.disconnect()
+
+    def _lost(self, error: Exception) -> None:
+        if not self._is_lost:
+            self._is_lost = True
+            logger.warning(
+                "Redis at %s is lost, so others do not see this process's connections: %s",
+                *(self._address, str(error) or repr(error)),
+            )
+
+    def _found(self) -> None:
+        if self._is_lost:
+            self._is_lost = False
+            logger.info("Redis at %s is back, with all connections of this process", self._address)

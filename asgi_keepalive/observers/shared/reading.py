@@ -1,0 +1,211 @@
+"""What all processes have told Redis."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections import Counter
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from ...exceptions import KeepaliveError
+from ..live import FAILURES
+from .client import LOST, Address, Client, Command, encoded, pieces
+from .keys import Keys
+from .rows import (
+    SharedConnection,
+    SharedFailure,
+    SharedProcess,
+    Summary,
+    load_connection,
+    load_failure,
+    load_summary,
+)
+
+
+class RedisUnavailable(KeepaliveError, ConnectionError):
+    """Redis does not answer, or refuses; it may do so later.
+
+    Example::
+
+        try:
+            print(await shared.by_path())
+        except RedisUnavailable as error:
+            print(error)
+    """
+
+
+async def identities(client: Client, keys: Keys) -> list[str]:
+    """Return the identities of all processes; some may be gone."""
+    [members] = await client.execute(("SMEMBERS", keys.processes))
+    return sorted(one.decode(errors="replace") for one in members)
+
+
+async def summaries(client: Client, keys: Keys, known: Iterable[str]) -> list[Summary]:
+    """Return the summaries of those of these processes that are not gone."""
+    found: list[Summary] = []
+    for piece in pieces(known):
+        [raw] = await client.execute(("MGET", *[keys.of(one).summary for one in piece]))
+        loaded = [load_summary(*pair) for pair in zip(piece, raw, strict=True)]
+        found += filter(None, loaded)
+    return found
+
+
+def load_count(raw: Any) -> int:
+    """Return a number that another process has written."""
+    try:
+        return int(raw)
+    except (TypeError, ValueError):
+        return 0
+
+
+class Reader:
+    """Reads in one event loop.
+
+    Args:
+        address: Redis.
+        keys: The keys of all processes.
+    """
+
+    def __init__(self, address: Address, keys: Keys) -> None:
+        self._address = address
+        self._keys = keys
+        self._client = address.reader()
+
+    async def close(self) -> None:
+        """Close the connections to Redis; they open again if they are needed."""
+        await self._client.disconnect()
+
+    async def processes(self) -> list[SharedProcess]:
+        """Return all processes."""
+        with self._answering():
+            known = await identities(self._client, self._keys)
+            return [one.told for one in await summaries(self._client, self._keys, known)]
+
+    async def failures(self) -> list[SharedFailure]:
+        """Return the last failures."""
+        with self._answering():
+            [raw] = await self._client.execute(
+                ("ZRANGE", self._keys.failures, -FAILURES, -1, "WITHSCORES")
+            )
+        loaded = [load_failure(one, float(at)) for one, at in _paired(raw)]
+        return [one for one in loaded if one is not None]
+
+    async def by_path(self, paths: tuple[str, ...]) -> Counter[str]:
+        """Return how many connections there are, by path; of all paths, or of these."""
+        fields = [encoded(path) for path in paths]
+        counted = Counter[str]()
+        with self._answering():
+            for piece in pieces(await identities(self._client, self._keys)):
+                replies = await self._client.execute(
+                    *[_count(self._keys.of(one).paths, fields) for one in piece]
+                )
+                for reply in replies:
+                    pairs = zip(fields, reply, strict=True) if fields else _paired(reply)
+                    for path, count in pairs:
+                        counted[path.decode(errors="replace")] += load_count(count)
+                    await asyncio.sleep(0)
+        return +counted
+
+    async def where(self, client: str) -> list[SharedConnection]:
+        """Return the connections of a client."""
+        rows: list[SharedConnection] = []
+        with self._answering():
+            for piece in pieces(await identities(self._client, self._keys)):
+                ranges = [one for process in piece for one in _ranges(self._keys, process, client)]
+                replies = iter(await self._client.execute(*ranges))
+                for process, exact, others in zip(piece, replies, replies, strict=False):
+                    numbers = [*_numbers(exact, client), *_numbers(others, client)]
+                    for some in pieces(numbers):
+                        rows += await self.rows(process, some)
+        return rows
+
+    async def rows(self, process: str, numbers: Sequence[int]) -> list[SharedConnection]:
+        """Return those connections of a process that are open."""
+        keys = self._keys.of(process)
+        with self._answering():
+            raw, left, rows = await self._client.execute(
+                *_ask(keys.summary),
+                ("HMGET", keys.rows, *numbers),
+            )
+        return _loaded(process, raw, left, zip(numbers, rows, strict=True))
+
+    async def pages(self, size: int) -> AsyncIterator[list[SharedConnection]]:
+        """Yield all connections, by so many."""
+        page: list[SharedConnection] = []
+        with self._answering():
+            known = await identities(self._client, self._keys)
+        for process in known:
+            async for rows in self._scan(process, size):
+                page += rows
+                while len(page) >= size:
+                    yield page[:size]
+                    del page[:size]
+        if page:
+            yield page
+
+    async def _scan(self, process: str, size: int) -> AsyncIterator[list[SharedConnection]]:
+        keys = self._keys.of(process)
+        cursor: Any = 0
+        seen: set[bytes] = set()  # as Redis may tell of one twice
+        while cursor != b"0":
+            with self._answering():
+                raw, left, (cursor, flat) = await self._client.execute(
+                    *_ask(keys.summary), ("HSCAN", keys.rows, cursor, "COUNT", size)
+                )
+            rows = [one for one in _paired(flat) if one[0] not in seen]
+            seen.update(flat[::2])
+            for piece in pieces(rows):
+                yield _loaded(process, raw, left, piece)
+                await asyncio.sleep(0)
+
+    @contextmanager
+    def _answering(self) -> Iterator[None]:
+        try:
+            yield
+        except LOST as error:
+            raise RedisUnavailable(
+                f"Redis at {self._address} does not answer: {error or repr(error)}"
+            ) from error
+
+
+def _ask(summary: str) -> tuple[Command, Command]:
+    """Return commands that tell of a process, and for how long that will be there."""
+    return ("GET", summary), ("PTTL", summary)
+
+
+def _loaded(
+    process: str, raw: Any, left: int, rows: Iterable[tuple[Any, Any]]
+) -> list[SharedConnection]:
+    summary = load_summary(process, raw)
+    if summary is None:  # the process is gone
+        return []
+    now = summary.now(left)
+    loaded = [load_connection(row, number, summary.told, now) for number, row in rows]
+    return [one for one in loaded if one is not None]
+
+
+def _count(key: str, fields: list[bytes]) -> Command:
+    return ("HMGET", key, *fields) if fields else ("HGETALL", key)
+
+
+def _paired(flat: list[Any]) -> Iterator[tuple[Any, Any]]:
+    return zip(flat[::2], flat[1::2], strict=True)
+
+
+# Clients. Members of the sorted set are as `member` of `changes` makes them: "192.0.2.1:50000 7".
+
+
+def _ranges(keys: Keys, process: str, client: str) -> tuple[Command, Command]:
+    """Return commands that find a client with its port, or a host with any port."""
+    key, name = keys.of(process).clients, encoded(client)
+    exact = ("ZRANGEBYLEX", key, b"[" + name + b" ", b"(" + name + b"!")
+    return exact, ("ZRANGEBYLEX", key, b"[" + name + b":", b"(" + name + b";")
+
+
+def _numbers(members: list[bytes], client: str) -> Iterator[int]:
+    rest = re.compile(re.escape(encoded(client)) + rb"(?::\d+)? (\d+)")
+    for one in members:
+        if found := rest.fullmatch(one):
+            yield int(found[1])

@@ -1,0 +1,287 @@
+"""A Redis that is slow, away, empty or read-only, and what others have written in it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from asgi_keepalive.observers.shared import RedisUnavailable, SharedConnections
+from asgi_keepalive.verdict import judge
+
+from ..support.observers import added
+from ..support.redis import RedisServer, redis_server
+from ..support.shared import counted, hurry, on_a_loop, rows, seen, until
+
+SILENT = judge({}, waited=1, timeout=1, paused=0, stalled=0)
+KEYS = "asgi-keepalive"
+Log = pytest.LogCaptureFixture
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[RedisServer]:
+    hurry(monkeypatch)
+    with redis_server() as server:
+        yield server
+
+
+@pytest.fixture
+def log(caplog: pytest.LogCaptureFixture) -> Log:
+    caplog.set_level(logging.INFO, "asgi_keepalive")
+    return caplog
+
+
+def levels(log: Log) -> list[str]:
+    return [record.levelname for record in log.records]
+
+
+async def lost(log: Log, times: int = 1) -> None:
+    """Wait until the log says that Redis is away."""
+
+    async def told() -> list[str]:
+        return levels(log)
+
+    await until(told, lambda found: found == ["WARNING"] * times)
+
+
+class Ticks:
+    """Measures for how long the event loop did not turn, at worst, while a block runs."""
+
+    async def __aenter__(self) -> Ticks:
+        self.worst = 0.0
+        self._task = asyncio.create_task(self._tick())
+        return self
+
+    async def _tick(self) -> None:
+        last = time.monotonic()
+        while True:
+            await asyncio.sleep(0.001)
+            now = time.monotonic()
+            self.worst, last = max(self.worst, now - last), now
+
+    async def __aexit__(self, *error: object) -> None:
+        self._task.cancel()
+
+
+class TestAway:
+    @on_a_loop
+    async def test_redis_that_is_stopped(self, server: RedisServer, log: Log) -> None:
+        shared = SharedConnections(server.url, _expiry=0.5)
+        stays, closes = added(shared, 1, path="/stays"), added(shared, 2, path="/closes")
+        await seen(shared, "/closes", "/stays")
+        await counted(2, shared)
+        async with Ticks() as ticks:
+            with server.stopped():
+                closes.failed(SILENT)
+                closes.closed()
+                added(shared, 3, path="/opens")
+                await lost(log)
+                assert len(shared) == 2
+                with pytest.raises(RedisUnavailable, match=f"^Redis at {server.folder}/socket doe"):
+                    await shared.by_path()
+                await asyncio.sleep(0.5)  # everything expires
+                stays.ponged(0.75)
+            began = time.monotonic()
+            await seen(shared, "/opens", "/stays")
+            await until(lambda: rows(shared), lambda found: found[1].recent == [0.75])
+        assert time.monotonic() - began < 1
+        assert ticks.worst < 0.25  # it is about 0.005
+        assert [one.path for one in await shared.failures()] == ["/closes"]
+        await counted(2, shared)
+        assert levels(log) == ["WARNING", "INFO"]
+
+    @on_a_loop
+    async def test_redis_that_is_not_there_yet(self, server: RedisServer, log: Log) -> None:
+        server.kill()
+        shared = SharedConnections(server.url)
+        added(shared, 1)
+        await lost(log)
+        assert len(shared) == 1
+        await asyncio.sleep(0.2)
+        server.start()
+        await seen(shared, "/")
+        name = f"Redis at {server.folder}/socket"
+        lost_, found = [record.getMessage() for record in log.records]
+        assert lost_.startswith(
+            f"{name} is lost, so others do not see this process's connections: Error "
+        )
+        assert found == f"{name} is back, with all connections of this process"
+
+    @on_a_loop
+    async def test_redis_that_comes_back_empty(self, server: RedisServer, log: Log) -> None:
+        one, other = SharedConnections(server.url), SharedConnections(server.url)
+        for shared in one, other:
+            for number in range(3):
+                connection = added(shared, number)
+                connection.failed(SILENT)
+        await seen(one, *["/"] * 6)
+        before = await until(one.failures, lambda found: len(found) == 6)
+        server.kill()
+        with pytest.raises(RedisUnavailable):
+            await one.by_process()
+        await lost(log, times=2)
+        server.start()
+        await seen(one, *["/"] * 6)
+        assert (await one.by_path()) == {"/": 6}
+        assert len(await one.where(client="192.0.2.1")) == 6
+        after = await until(one.failures, lambda found: len(found) == 6)
+        assert [(one.process, one.number) for one in after] == [
+            (one.process, one.number) for one in before
+        ]
+        assert sorted(levels(log)) == ["INFO", "INFO", "WARNING", "WARNING"]
+
+    @on_a_loop
+    async def test_replica_that_becomes_the_master(self, server: RedisServer, log: Log) -> None:
+        shared = SharedConnections(server.url)
+        added(shared, 1, path="/first")
+        await seen(shared, "/first")
+        server.ask("REPLICAOF", "127.0.0.1", "1")  # where no master is
+        added(shared, 1, path="/second")
+        await lost(log)
+        await asyncio.sleep(0.2)
+        server.ask("REPLICAOF", "NO", "ONE")
+        await seen(shared, "/first", "/second")
+        assert levels(log) == ["WARNING", "INFO"]
+        assert "read only replica" in log.records[0].getMessage()
+
+    @on_a_loop
+    async def test_redis_that_refuses_one_command(self, server: RedisServer, log: Log) -> None:
+        shared = SharedConnections(server.url)
+        server.ask("SET", f"{KEYS}:processes", "of another application")
+        added(shared, 1)
+        await lost(log)
+        await asyncio.sleep(0.2)
+        with pytest.raises(RedisUnavailable, match="WRONGTYPE"):
+            await shared.by_process()
+        server.ask("DEL", f"{KEYS}:processes")
+        await seen(shared, "/")
+        assert levels(log) == ["WARNING", "INFO"]
+
+    def test_server_can_exit_meanwhile(self, server: RedisServer) -> None:
+        async def main() -> None:
+            added(shared, 1)
+            await seen(shared, "/")
+            stack.enter_context(server.stopped())
+
+        from contextlib import ExitStack
+
+        shared = SharedConnections(server.url)
+        with ExitStack() as stack:
+            asyncio.run(main())
+            began = time.monotonic()
+        assert time.monotonic() - began < 2
+
+
+class TestOthers:
+    @pytest.mark.parametrize(
+        "command",
+        [
+            ("FLUSHALL",),
+            ("DEL", "PROCESS:rows"),
+            ("DEL", "PROCESS:paths"),
+            ("ZREM", "PROCESS:clients", "192.0.2.1:1 1"),
+            ("HSET", "PROCESS:rows", "77", '["192.0.2.1:77","/ghost"]'),
+        ],
+        ids=lambda command: command[0] + command[-1][8:14],
+    )
+    @on_a_loop
+    async def test_what_they_change_is_mended(
+        self, server: RedisServer, log: Log, command: tuple[str, ...]
+    ) -> None:
+        """A replica that becomes the master may lack the last writes, too, or know old ones."""
+        shared = SharedConnections(server.url)
+        added(shared, 1)
+        [row] = await seen(shared, "/")
+        keys = f"{KEYS}:{row.process}"
+
+        async def present() -> list[object]:
+            return [
+                server.ask("HKEYS", f"{keys}:rows"),
+                server.ask("HGETALL", f"{keys}:paths"),
+                server.ask("ZRANGE", f"{keys}:clients", 0, -1),
+                server.ask("SMEMBERS", f"{KEYS}:processes"),
+            ]
+
+        before = await present()
+        server.ask(*[part.replace("PROCESS", keys) for part in command])
+        await until(present, lambda found: found == before)
+        assert log.records == []
+
+    @on_a_loop
+    async def test_process_that_is_killed(self, server: RedisServer) -> None:
+        code = f"""
+import asyncio
+from asgi_keepalive.observers.shared import SharedConnections
+from tests.support.observers import added
+from tests.support.shared import seen
+
+async def main():
+    shared = SharedConnections({server.url!r}, _expiry=2)
+    added(shared, 1, path="/killed")
+    await seen(shared, "/killed", "/stays")
+    print("seen", flush=True)
+    await asyncio.sleep(60)
+
+asyncio.run(main())
+"""
+        shared = SharedConnections(server.url)
+        added(shared, 1, path="/stays")
+        command = [sys.executable, "-c", code]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE)  # noqa: ASYNC220
+        try:
+            assert process.stdout is not None
+            assert await asyncio.to_thread(process.stdout.readline) == b"seen\n"
+            await counted(2, shared)
+            process.send_signal(signal.SIGKILL)
+            began = time.monotonic()
+            await seen(shared, "/stays")
+            assert time.monotonic() - began < 2 + 0.5
+            await counted(1, shared)
+            [left] = await shared.by_process()
+            assert left.pid == os.getpid()
+            assert server.ask("SCARD", f"{KEYS}:processes") == 1
+            assert len(await shared.where(client="192.0.2.1:1")) == 1
+        finally:
+            process.kill()
+            process.communicate()
+
+    @on_a_loop
+    async def test_what_cannot_be_read_is_left_out(self, server: RedisServer) -> None:
+        shared = SharedConnections(server.url)
+        added(shared, 1)
+        [row] = await seen(shared, "/")
+        good = server.ask("GET", f"{KEYS}:{row.process}:summary")
+        rows_of = server.ask("HGET", f"{KEYS}:{row.process}:rows", "1")
+        server.ask("SADD", f"{KEYS}:processes", "newer", "empty", b"\xff", "odd")
+        server.ask("SET", f"{KEYS}:odd:summary", "[" * 100_000)
+        server.ask("SET", f"{KEYS}:newer:summary", good[:-1] + b',"more"]')
+        server.ask("HSET", f"{KEYS}:newer:rows", "1", rows_of[:-1] + b',"more"]')
+        bad = [b"", b"{}", b"1", b"null", b"\xff", b"[1, 2]", rows_of.replace(b"true", b"7")]
+        bad.append(rows_of.replace(b",[]]", b',["x"]]'))
+        for number, raw in enumerate([*bad], start=2):
+            server.ask("HSET", f"{KEYS}:newer:rows", str(number), raw)
+            server.ask("ZADD", f"{KEYS}:newer:clients", "0", f"192.0.2.1:1 {number}")
+        server.ask("HSET", f"{KEYS}:newer:rows", "x", rows_of)
+        server.ask("HSET", f"{KEYS}:newer:paths", "/", "many", b"/\xff", "1")
+        failures = [
+            b"[]",
+            b'["p","h",1,1,"c","/",1.5,[],"unknown",1,null,null,null,0,null,null]',
+            b'["p","h",1,1,"c","/",1.5,[[1]],"silent",1,null,null,null,0,null,null]',
+            b'["p","h",1,1,"c","/",1.5,[],"silent",null,null,null,null,0,null,null]',
+            b'["p","h",1,1,"c","/good",1.5,[],"silent",1,null,null,null,0,null,null]',
+        ]
+        for raw in failures:
+            server.ask("ZADD", f"{KEYS}:failures", "1", raw)
+        found = await seen(shared, "/", "/")
+        assert {one.process for one in found} == {row.process, "newer"}
+        assert await shared.by_path() == {"/": 1, "/\ufffd": 1}
+        assert len(await shared.by_process()) == 2
+        assert len(await shared.where(client="192.0.2.1:1")) == 1
+        assert [one.path for one in await shared.failures()] == ["/good"]
