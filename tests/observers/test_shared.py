@@ -232,6 +232,26 @@ class TestEnd:
         assert {key.decode() for key in server.ask("KEYS", "*")} <= left
 
     @on_a_loop
+    async def test_last_connection_is_gone_at_once(
+        self, server: RedisServer, url: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The process may end soon: uvicorn ends itself by a signal, and cancels no task."""
+        shared = SharedConnections(url)
+        connections = [added(shared, 1), added(shared, 1)]
+        await seen(shared, "/", "/")
+        monkeypatch.setattr("asgi_keepalive.observers.shared.publisher.PERIOD", 60)
+        await asyncio.sleep(0.1)
+        for connection in connections:
+            connection.closed()
+        await seen(shared)
+        before = server.ask("INFO", "commandstats")["cmdstat_sadd"]["calls"]
+        for _ in range(100):  # but no client can make it do so all the time
+            added(shared, 1).closed()
+            await asyncio.sleep(0)
+        await asyncio.sleep(0.1)
+        assert server.ask("INFO", "commandstats")["cmdstat_sadd"]["calls"] == before
+
+    @on_a_loop
     async def test_without_a_connection(self, url: str) -> None:
         await SharedConnections(url).close()
 

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 
 import pytest
 
@@ -38,17 +39,13 @@ def log(caplog: pytest.LogCaptureFixture) -> Log:
     return caplog
 
 
-def levels(log: Log) -> list[str]:
-    return [record.levelname for record in log.records]
+async def told(log: Log, *expected: str) -> None:
+    """Wait until these are the levels of what the log says."""
 
+    async def levels() -> list[str]:
+        return [record.levelname for record in log.records]
 
-async def lost(log: Log, times: int = 1) -> None:
-    """Wait until the log says that Redis is away."""
-
-    async def told() -> list[str]:
-        return levels(log)
-
-    await until(told, lambda found: found == ["WARNING"] * times)
+    await until(levels, lambda found: sorted(found) == sorted(expected))
 
 
 class Ticks:
@@ -82,9 +79,9 @@ class TestAway:
                 closes.failed(SILENT)
                 closes.closed()
                 added(shared, 3, path="/opens")
-                await lost(log)
+                await told(log, "WARNING")
                 assert len(shared) == 2
-                with pytest.raises(RedisUnavailable, match=f"^Redis at {server.folder}/socket doe"):
+                with pytest.raises(RedisUnavailable, match=f"^Redis at {server.folder}/socket can"):
                     await shared.by_path()
                 await asyncio.sleep(0.5)  # everything expires
                 stays.ponged(0.75)
@@ -95,18 +92,19 @@ class TestAway:
         assert ticks.worst < 0.25  # it is about 0.005
         assert [one.path for one in await shared.failures()] == ["/closes"]
         await counted(2, shared)
-        assert levels(log) == ["WARNING", "INFO"]
+        await told(log, "WARNING", "INFO")
 
     @on_a_loop
     async def test_redis_that_is_not_there_yet(self, server: RedisServer, log: Log) -> None:
         server.kill()
         shared = SharedConnections(server.url)
         added(shared, 1)
-        await lost(log)
+        await told(log, "WARNING")
         assert len(shared) == 1
         await asyncio.sleep(0.2)
         server.start()
         await seen(shared, "/")
+        await told(log, "WARNING", "INFO")
         name = f"Redis at {server.folder}/socket"
         lost_, found = [record.getMessage() for record in log.records]
         assert lost_.startswith(
@@ -126,7 +124,7 @@ class TestAway:
         server.kill()
         with pytest.raises(RedisUnavailable):
             await one.by_process()
-        await lost(log, times=2)
+        await told(log, "WARNING", "WARNING")
         server.start()
         await seen(one, *["/"] * 6)
         assert (await one.by_path()) == {"/": 6}
@@ -135,7 +133,7 @@ class TestAway:
         assert [(one.process, one.number) for one in after] == [
             (one.process, one.number) for one in before
         ]
-        assert sorted(levels(log)) == ["INFO", "INFO", "WARNING", "WARNING"]
+        await told(log, "WARNING", "WARNING", "INFO", "INFO")
 
     @on_a_loop
     async def test_replica_that_becomes_the_master(self, server: RedisServer, log: Log) -> None:
@@ -144,11 +142,11 @@ class TestAway:
         await seen(shared, "/first")
         server.ask("REPLICAOF", "127.0.0.1", "1")  # where no master is
         added(shared, 1, path="/second")
-        await lost(log)
+        await told(log, "WARNING")
         await asyncio.sleep(0.2)
         server.ask("REPLICAOF", "NO", "ONE")
         await seen(shared, "/first", "/second")
-        assert levels(log) == ["WARNING", "INFO"]
+        await told(log, "WARNING", "INFO")
         assert "read only replica" in log.records[0].getMessage()
 
     @on_a_loop
@@ -156,26 +154,30 @@ class TestAway:
         shared = SharedConnections(server.url)
         server.ask("SET", f"{KEYS}:processes", "of another application")
         added(shared, 1)
-        await lost(log)
+        await told(log, "WARNING")
         await asyncio.sleep(0.2)
         with pytest.raises(RedisUnavailable, match="WRONGTYPE"):
             await shared.by_process()
         server.ask("DEL", f"{KEYS}:processes")
         await seen(shared, "/")
-        assert levels(log) == ["WARNING", "INFO"]
+        await told(log, "WARNING", "INFO")
 
-    def test_server_can_exit_meanwhile(self, server: RedisServer) -> None:
+    @pytest.mark.parametrize("known", [False, True], ids=["at once", "later"])
+    def test_server_can_exit_meanwhile(self, server: RedisServer, log: Log, known: bool) -> None:
+        shared = SharedConnections(server.url)
+
         async def main() -> None:
             added(shared, 1)
             await seen(shared, "/")
             stack.enter_context(server.stopped())
+            if known:
+                await told(log, "WARNING")
+                await asyncio.sleep(0.1)
 
-        from contextlib import ExitStack
-
-        shared = SharedConnections(server.url)
         with ExitStack() as stack:
             asyncio.run(main())
             began = time.monotonic()
+            asyncio.run(shared.close())  # there is nothing left to close
         assert time.monotonic() - began < 2
 
 

@@ -192,7 +192,9 @@ class _Connection(LiveConnection):
         self, live: LiveConnections, number: int, scope: Scope, publisher: Publisher
     ) -> None:
         super().__init__(live, number, scope)
-        self._changes = publisher.changes
+        self._changes = changes = publisher.changes
+        self._changed, self._pinged = changes.dirty.add, changes.pinged.add
+        self._publisher = publisher
 
     def opened(self) -> None:
         super().opened()
@@ -200,12 +202,11 @@ class _Connection(LiveConnection):
 
     def pinged(self) -> None:
         super().pinged()
-        self._changes.dirty.add(self.number)
-        self._changes.awaiting.add(self.number)
+        self._pinged(self.number)
 
     def ponged(self, latency: float) -> None:
         super().ponged(latency)
-        self._changes.dirty.add(self.number)
+        self._changed(self.number)
 
     def failed(self, verdict: Verdict) -> None:
         super().failed(verdict)
@@ -214,3 +215,5 @@ class _Connection(LiveConnection):
     def closed(self) -> None:
         super().closed()
         self._changes.closed(self)
+        if not self._changes.open:
+            self._publisher.hurry()

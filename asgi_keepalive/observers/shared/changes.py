@@ -11,7 +11,7 @@ from .client import PIECE, Command, encoded, pieces
 from .keys import Keys
 from .rows import dump_connection
 
-MOST = 1000
+MOST = 500
 """So many rows are written by one pipeline."""
 
 AGAIN = 300
@@ -28,16 +28,17 @@ class Changes:
 
     Attributes:
         open: The open connections, by number.
-        awaiting: The numbers of those that a Ping has been written to lately.
         dirty: The numbers of those whose row has changed.
+        pinged: The numbers of those that a Ping has been written to.
     """
 
     def __init__(self, keys: Keys, process: str, expiry: float) -> None:
         self._keys = keys.of(process)
         self._expiry = round(expiry * 1000)
         self.open: dict[int, LiveConnection] = {}
-        self.awaiting: set[int] = set()
         self.dirty: set[int] = set()
+        self.pinged: set[int] = set()
+        self._awaiting: set[int] = set()
         self._again: Iterator[int] = iter(())
         self._begins = True
         self._closed: list[LiveConnection] = []
@@ -64,10 +65,9 @@ class Changes:
     def closed(self, connection: LiveConnection) -> None:
         """A connection is not open any more."""
         number, path = connection.number, connection.path
-        if self.open.pop(number, None) is None:
-            return
-        self.dirty.discard(number)
-        self.awaiting.discard(number)
+        del self.open[number]
+        for numbers in self.dirty, self.pinged, self._awaiting:
+            numbers.discard(number)
         self._paths[path] -= 1
         if not self._paths[path]:
             del self._paths[path]
@@ -78,10 +78,10 @@ class Changes:
     def late(self) -> int:
         """Return how many connections are in the state `late`."""
         late = 0
-        for number in self.awaiting.copy():
+        for number in self._awaiting.copy():
             one = self.open[number]
             if one.waiting is None:
-                self.awaiting.discard(number)
+                self._awaiting.discard(number)
             late += one.is_late
         return late
 
@@ -97,7 +97,7 @@ class Changes:
         self._closed.clear()
         self._written.clear()
         self._written_paths.clear()
-        self.dirty = set(self.open)
+        self.dirty.update(self.open)
         self._changed_paths = set(self._paths)
         self._new_failures = deque((*self._failures, *self._new_failures), FAILURES)
         self._failures.clear()
@@ -121,6 +121,9 @@ class Changes:
             yield ("ZREM", self._keys.clients, *map(member, closed))
 
     def _take_rows(self) -> Iterator[Command]:
+        self._awaiting |= self.pinged
+        self.dirty |= self.pinged
+        self.pinged.clear()
         self._turn_over()
         for _ in range(MOST // PIECE):
             if not self.dirty:

@@ -101,8 +101,11 @@ class Client:
         pipeline = self._redis.pipeline(transaction=False)
         for command in commands:
             pipeline.execute_command(*command)
-        async with asyncio.timeout(TIMEOUT):
-            return await pipeline.execute()
+        try:
+            async with asyncio.timeout(TIMEOUT):
+                return await pipeline.execute()
+        except TimeoutError:
+            raise TimeoutError(f"no answer within {TIMEOUT:g} s") from None
 
     async def disconnect(self) -> None:
         """Close the connections; they open again if there are commands."""

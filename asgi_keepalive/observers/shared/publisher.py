@@ -24,8 +24,11 @@ from .rows import SharedProcess, Summary, dump_failure
 PERIOD = 1.0
 """So many seconds lie between two pipelines, and between two attempts to reach Redis."""
 
-EXPIRY = 10.0
-"""A process that writes nothing for so many seconds is gone from the view."""
+EXPIRY = 8.0
+"""A process that writes nothing for so many seconds is gone from the view.
+
+Others learn within two more seconds how many connections are left: those are ten in all.
+"""
 
 TURN = 900
 """A process counts the connections of all, and no other does for so many milliseconds."""
@@ -69,7 +72,9 @@ class Publisher:
         self._identity = secrets.token_hex(8)
         self._host, self._pid = socket.gethostname(), os.getpid()
         self._offset = 0.0  # from the monotonic clock to that of Redis
+        self._hurried = asyncio.Event()
         self._is_lost = False
+        self._may_hurry = True
         self._task: asyncio.Task[None] | None = None
         self.changes = Changes(keys, self._identity, expiry)
         self.is_closed = False
@@ -84,12 +89,21 @@ class Publisher:
         name = "asgi-keepalive: shared connections"
         self._task = contextvars.Context().run(lambda: loop.create_task(self._run(), name=name))
 
+    def hurry(self) -> None:
+        """Tell Redis at once, but no more than once a second.
+
+        The last connection has closed: some servers end their process soon, by a signal.
+        """
+        if self._may_hurry:
+            self._may_hurry = False
+            self._hurried.set()
+
     async def close(self) -> None:
         """End the task, and let the process be gone from the view."""
         self.is_closed = True
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
+        assert self._task is not None  # as nothing else begins with a publisher
+        self._task.cancel()
+        await asyncio.wait([self._task])
 
     async def _run(self) -> None:
         try:
@@ -121,7 +135,16 @@ class Publisher:
             await self._write(client)
             self._found()
             if not self.changes.dirty:
-                await asyncio.sleep(PERIOD)
+                await self._pause()
+
+    async def _pause(self) -> None:
+        """Wait until the next pipeline is due."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(PERIOD):
+                await self._hurried.wait()
+                self._hurried.clear()
+                return
+        self._may_hurry = True
 
     async def _write(self, client: Client) -> None:
         """Write changes in one pipeline, and learn how many connections there are."""

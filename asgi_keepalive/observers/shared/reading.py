@@ -165,9 +165,7 @@ class Reader:
         try:
             yield
         except LOST as error:
-            raise RedisUnavailable(
-                f"Redis at {self._address} does not answer: {error or repr(error)}"
-            ) from error
+            raise RedisUnavailable(f"Redis at {self._address} cannot be read: {error}") from error
 
 
 def _ask(summary: str) -> tuple[Command, Command]:

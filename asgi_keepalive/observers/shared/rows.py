@@ -17,6 +17,8 @@ from ..live import Failure, LiveConnection, RoundTrip, State, is_late
 FINE = 1e-4
 """Recent latencies are kept in units of so many seconds, as numbers without a point are short."""
 
+ENCODER = json.JSONEncoder(separators=(",", ":"))
+
 NUMBER = (int, float)
 OPTIONAL = (int, float, NoneType)
 
@@ -144,7 +146,7 @@ class SharedFailure:
 
 def dump(fields: Sequence[Any]) -> bytes:
     """Return fields in their form in Redis."""
-    return json.dumps(fields, separators=(",", ":")).encode()
+    return ENCODER.encode(fields).encode()
 
 
 def load(raw: Any, types: Sequence[Any]) -> list[Any] | None:

@@ -1,0 +1,30 @@
+"""An application whose open connections are known to all processes, by the Redis at `REDIS_URL`."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from asgi_keepalive import KeepaliveMiddleware
+from asgi_keepalive.observers.shared import SharedConnections
+
+from .applications import accept
+
+
+async def handler(scope: Any, receive: Any, send: Any) -> None:
+    if scope["type"] == "lifespan":
+        for done in "startup", "shutdown":
+            await receive()
+            await send({"type": f"lifespan.{done}.complete"})
+        return
+    await accept(receive, send)
+    while (await receive())["type"] != "websocket.disconnect":
+        await send({"type": "websocket.send", "text": "echo"})
+
+
+app = KeepaliveMiddleware(
+    handler,
+    observers=[SharedConnections(os.environ["REDIS_URL"])],
+    ping_interval=float(os.environ.get("PING_INTERVAL", "20")),
+    close_timeout=1,
+)
