@@ -99,14 +99,14 @@ class TestConnections:
     @on_a_loop
     async def test_pages(self, url: str) -> None:
         shared = SharedConnections(url)
-        for number in range(1, 1202):  # more than go into one pipeline
-            added(shared, number, path=f"/{number % 300}")
+        for number in range(1, 1202):  # more than one pipeline has, or one HSCAN
+            added(shared, number, path=f"/{number % 600}")
         await until(lambda: rows(shared), lambda found: len(found) == 1201)
         pages = [page async for page in shared.pages(250)]
         assert [len(page) for page in pages] == [250, 250, 250, 250, 201]
         assert sorted(one.number for page in pages for one in page) == list(range(1, 1202))
         counts = await shared.by_path()
-        assert (len(counts), counts["/0"], counts["/1"], counts.total()) == (300, 4, 5, 1201)
+        assert (len(counts), counts["/0"], counts["/1"], counts.total()) == (600, 2, 3, 1201)
         with pytest.raises(ValueError, match=r"^size must be at least 1, not 0$"):
             await anext(shared.pages(0))
 
@@ -176,6 +176,15 @@ class TestPresence:
             *(row.process, socket.gethostname(), os.getpid(), 1, 0, 0), process.pings_per_second
         )
         assert process.pings_per_second > 0
+
+    @on_a_loop
+    async def test_one_that_only_looks_is_none(self, url: str) -> None:
+        shared, looks = SharedConnections(url), SharedConnections(url)
+        added(shared, 1)
+        await seen(looks, "/")
+        await counted(1, looks)
+        [process] = await looks.by_process()
+        assert process.open == 1
 
 
 class TestFailures:
@@ -335,6 +344,22 @@ class TestArguments:
     def test_repr_has_no_password(self, url: str, name: str) -> None:
         shared = SharedConnections(url, prefix="chat")
         assert repr(shared) == f"<SharedConnections of 'chat' in Redis at {name}>"
+
+    @on_a_loop
+    async def test_options_in_the_url(self, url: str) -> None:
+        options = "max_connections=1&timeout=1&decode_responses=1&socket_timeout=9&protocol=3"
+        shared = SharedConnections(f"{url}?{options}")
+        added(shared, 1, 0.1)
+        await seen(shared, "/")
+        assert len(await shared.where(client="192.0.2.1")) == 1
+
+    @on_a_loop
+    async def test_bad_client(self, url: str) -> None:
+        with pytest.raises(TypeError) as raised:
+            await SharedConnections(url).where(client=("192.0.2.1", 50000))  # type: ignore[arg-type]
+        assert str(raised.value) == (
+            """client must be a string, "host" or "host:port", not ('192.0.2.1', 50000)"""
+        )
 
     @on_a_loop
     async def test_prefix(self, url: str) -> None:

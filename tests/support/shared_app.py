@@ -22,9 +22,10 @@ async def handler(scope: Any, receive: Any, send: Any) -> None:
         await send({"type": "websocket.send", "text": "echo"})
 
 
+shared = SharedConnections(os.environ["REDIS_URL"], _expiry=float(os.environ["EXPIRY"]))
 app = KeepaliveMiddleware(
     handler,
-    observers=[SharedConnections(os.environ["REDIS_URL"])],
-    ping_interval=float(os.environ.get("PING_INTERVAL", "20")),
+    observers=[shared],
+    ping_interval=float(os.environ["PING_INTERVAL"]),
     close_timeout=1,
 )

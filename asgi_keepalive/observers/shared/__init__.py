@@ -114,7 +114,10 @@ class SharedConnections:
 
         Raises:
             RedisUnavailable: Redis does not answer.
+            TypeError: The address is not a string.
         """
+        if not isinstance(client, str):
+            raise TypeError(f'client must be a string, "host" or "host:port", not {shown(client)}')
         return await self._reader().where(client)
 
     async def find(self, process: str, number: int) -> SharedConnection | None:

@@ -28,6 +28,7 @@ class Changes:
 
     Attributes:
         open: The open connections, by number.
+        has_begun: Whether there has ever been one.
         dirty: The numbers of those whose row has changed.
         pinged: The numbers of those that a Ping has been written to.
     """
@@ -41,6 +42,7 @@ class Changes:
         self._awaiting: set[int] = set()
         self._again: Iterator[int] = iter(())
         self._begins = True
+        self.has_begun = False
         self._closed: list[LiveConnection] = []
         self._paths: Counter[str] = Counter()
         self._changed_paths: set[str] = set()
@@ -53,6 +55,7 @@ class Changes:
 
     def opened(self, connection: LiveConnection) -> None:
         """A connection is open."""
+        self.has_begun = True
         self.open[connection.number] = connection
         self.dirty.add(connection.number)
         self._paths[connection.path] += 1

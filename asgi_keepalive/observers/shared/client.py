@@ -23,6 +23,19 @@ TIMEOUT = 2.0
 READERS = 4
 """So many readings of one event loop can wait for Redis at a time; others queue."""
 
+FIXED: dict[str, Any] = {
+    "decode_responses": False,
+    "encoding": "utf-8",
+    "health_check_interval": 0,
+    "protocol": 2,
+    "retry": Retry(NoBackoff(), 0),
+    # Until Python 3.12 what times out by `wait_for`, as these would, may swallow that its task is
+    # cancelled, which would then never end.
+    "socket_timeout": None,
+    "socket_connect_timeout": None,
+}
+"""Options that a URL cannot change."""
+
 LOST = (RedisError, OSError)
 """A command raises these if Redis is away, or refuses it."""
 
@@ -49,20 +62,11 @@ class Address:
         if not isinstance(url, str):  # and it is not shown, as it may hold a password
             raise TypeError(f"redis_url must be a string, not of {type(url)}")
         try:
-            self._options: dict[str, Any] = {
-                **parse_url(url),
-                "decode_responses": False,
-                "encoding": "utf-8",
-                "health_check_interval": 0,
-                "protocol": 2,
-                "retry": Retry(NoBackoff(), 0),
-                # Until Python 3.12 what times out by `wait_for`, as this would, may swallow
-                # that its task is cancelled, which would then never end.
-                "socket_timeout": None,
-                "socket_connect_timeout": None,
-            }
-            options: Any = ConnectionPool(**self._options)
-            options.make_connection()
+            self._options = {**parse_url(url), **FIXED}
+            for one_of_a_pool in "max_connections", "timeout":
+                self._options.pop(one_of_a_pool, None)
+            pool: Any = ConnectionPool(**self._options)
+            pool.make_connection()
         except (TypeError, ValueError):
             raise ValueError(
                 "redis_url must be the URL of a Redis: redis://HOST:PORT/DB, rediss://... or "
@@ -114,10 +118,10 @@ class Client:
                 await self._redis.connection_pool.disconnect()
 
 
-def pieces(items: Iterable[T]) -> Iterator[list[T]]:
-    """Yield the items in lists of `PIECE`."""
+def pieces(items: Iterable[T], size: int = PIECE) -> Iterator[list[T]]:
+    """Yield the items in lists of a size."""
     iterator = iter(items)
-    while piece := list(islice(iterator, PIECE)):
+    while piece := list(islice(iterator, size)):
         yield piece
 
 

@@ -71,7 +71,7 @@ class Publisher:
         self._expiry = expiry
         self._identity = secrets.token_hex(8)
         self._host, self._pid = socket.gethostname(), os.getpid()
-        self._offset = 0.0  # from the monotonic clock to that of Redis
+        self._offset: float | None = None  # from the monotonic clock to that of Redis
         self._hurried = asyncio.Event()
         self._is_lost = False
         self._may_hurry = True
@@ -128,7 +128,7 @@ class Publisher:
     async def _publish(self, client: Client) -> None:
         """Tell Redis what changes, until that fails."""
         # This is little, and tells whether Redis can be written to at all.
-        (seconds, micros), _ = await client.execute(("TIME",), self._summary())
+        (seconds, micros), *_ = await client.execute(("TIME",), *self._presence())
         self._offset = int(seconds) + int(micros) / 1e6 - time.monotonic()
         self.changes.begin_again()
         while True:
@@ -156,8 +156,7 @@ class Publisher:
         *_, has_turn, total = replies = await client.execute(
             *commands,
             *self._failures(),
-            self._summary(),
-            ("SADD", self._keys.processes, self._identity),
+            *self._presence(),
             *[command for command, _ in checks],
             ("SET", self._keys.turn, self._identity, "NX", "PX", TURN),
             ("GET", self._keys.total),
@@ -166,21 +165,28 @@ class Publisher:
             self.changes.begin_again()
         self._counted(await self._count(client) if has_turn else load_count(total))
 
-    def _summary(self) -> Command:
-        """Return the command that renews this process."""
+    def _presence(self) -> list[Command]:
+        """Return the commands that renew this process, if it has had connections."""
+        changes = self.changes
+        if not changes.has_begun:
+            return []
         told = SharedProcess(
             *(self._identity, self._host, self._pid),
-            *(len(self.changes.open), self.changes.late(), self.changes.unsupported()),
+            *(len(changes.open), changes.late(), changes.unsupported()),
             round(self._live.timeline.pings_per_second, 2),
         )
         summary = Summary(told, time.monotonic(), self._expiry)
         key = self._keys.of(self._identity).summary
-        return ("SET", key, summary.dump(), "PX", round(self._expiry * 1000))
+        return [
+            ("SET", key, summary.dump(), "PX", round(self._expiry * 1000)),
+            ("SADD", self._keys.processes, self._identity),
+        ]
 
     def _failures(self) -> list[Command]:
         """Return the commands that add new failures to those of all processes."""
         key = self._keys.failures
         added: list[Any] = []
+        assert self._offset is not None  # it has been asked for when the task began
         for at, failure in self.changes.take_failures():
             told = dump_failure(self._identity, self._host, self._pid, failure)
             added += [f"{self._offset + at:.6f}", told]
@@ -205,8 +211,8 @@ class Publisher:
         return total
 
     async def _leave(self) -> None:
-        """Let this process be gone from the view, unless Redis cannot be reached right now."""
-        if self._is_lost:
+        """Let this process be gone from the view, if Redis can be reached right now."""
+        if self._is_lost or self._offset is None:
             return
         farewell: tuple[Command, ...] = (
             *self._failures(),

@@ -11,7 +11,7 @@ from typing import Any
 
 from ...exceptions import KeepaliveError
 from ..live import FAILURES
-from .client import LOST, Address, Client, Command, encoded, pieces
+from .client import LOST, PIECE, Address, Client, Command, encoded, pieces
 from .keys import Keys
 from .rows import (
     SharedConnection,
@@ -22,6 +22,11 @@ from .rows import (
     load_failure,
     load_summary,
 )
+
+FEW = 10
+"""So many processes are asked at a time, as the reply of each may be long."""
+
+Pair = tuple[Any, Any]
 
 
 class RedisUnavailable(KeepaliveError, ConnectionError):
@@ -94,25 +99,44 @@ class Reader:
 
     async def by_path(self, paths: tuple[str, ...]) -> Counter[str]:
         """Return how many connections there are, by path; of all paths, or of these."""
-        fields = [encoded(path) for path in paths]
         counted = Counter[str]()
         with self._answering():
-            for piece in pieces(await identities(self._client, self._keys)):
-                replies = await self._client.execute(
-                    *[_count(self._keys.of(one).paths, fields) for one in piece]
-                )
-                for reply in replies:
-                    pairs = zip(fields, reply, strict=True) if fields else _paired(reply)
-                    for path, count in pairs:
-                        counted[path.decode(errors="replace")] += load_count(count)
-                    await asyncio.sleep(0)
+            for some in pieces(await identities(self._client, self._keys), FEW):
+                keys = [self._keys.of(one).paths for one in some]
+                async for path, count in self._named(keys, paths) if paths else self._all(keys):
+                    counted[path.decode(errors="replace")] += load_count(count)
         return +counted
+
+    async def _named(self, keys: list[str], paths: tuple[str, ...]) -> AsyncIterator[Pair]:
+        """Yield some fields of hashes."""
+        fields = [encoded(path) for path in paths]
+        asked: list[Command] = [("HMGET", key, *fields) for key in keys]
+        for reply in await self._client.execute(*asked):
+            for pair in zip(fields, reply, strict=True):
+                yield pair
+
+    async def _all(self, keys: list[str]) -> AsyncIterator[Pair]:
+        """Yield all fields of hashes."""
+        cursors: dict[str, Any] = dict.fromkeys(keys, 0)
+        found: dict[tuple[str, bytes], Any] = {}  # as Redis may tell of one twice
+        while cursors:
+            asked: list[Command] = [
+                ("HSCAN", key, cursor, "COUNT", PIECE) for key, cursor in cursors.items()
+            ]
+            replies = await self._client.execute(*asked)
+            for key, (cursor, flat) in zip(list(cursors), replies, strict=True):
+                cursors[key] = cursor
+                if cursor == b"0":
+                    del cursors[key]
+                found |= {(key, field): value for field, value in _paired(flat)}
+        for (_, field), value in found.items():
+            yield field, value
 
     async def where(self, client: str) -> list[SharedConnection]:
         """Return the connections of a client."""
         rows: list[SharedConnection] = []
         with self._answering():
-            for piece in pieces(await identities(self._client, self._keys)):
+            for piece in pieces(await identities(self._client, self._keys), FEW):
                 ranges = [one for process in piece for one in _ranges(self._keys, process, client)]
                 replies = iter(await self._client.execute(*ranges))
                 for process, exact, others in zip(piece, replies, replies, strict=False):
@@ -173,9 +197,7 @@ def _ask(summary: str) -> tuple[Command, Command]:
     return ("GET", summary), ("PTTL", summary)
 
 
-def _loaded(
-    process: str, raw: Any, left: int, rows: Iterable[tuple[Any, Any]]
-) -> list[SharedConnection]:
+def _loaded(process: str, raw: Any, left: int, rows: Iterable[Pair]) -> list[SharedConnection]:
     summary = load_summary(process, raw)
     if summary is None:  # the process is gone
         return []
@@ -184,11 +206,7 @@ def _loaded(
     return [one for one in loaded if one is not None]
 
 
-def _count(key: str, fields: list[bytes]) -> Command:
-    return ("HMGET", key, *fields) if fields else ("HGETALL", key)
-
-
-def _paired(flat: list[Any]) -> Iterator[tuple[Any, Any]]:
+def _paired(flat: list[Any]) -> Iterator[Pair]:
     return zip(flat[::2], flat[1::2], strict=True)
 
 

@@ -25,7 +25,7 @@ OPTIONAL = (int, float, NoneType)
 
 @dataclass(frozen=True, slots=True)
 class SharedProcess:
-    """A process that has connections, or had some; a process with two event loops is two.
+    """A process that has or had connections. A process with two event loops that have is two.
 
     Example::
 
