@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
+import gc
 import os
 import socket
 import threading
+import weakref
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
+from asgi_keepalive.observers.live import LiveConnection
 from asgi_keepalive.observers.shared import (
     RedisUnavailable,
     SharedConnections,
     SharedProcess,
 )
+from asgi_keepalive.observers.shared.rows import dump_connection
 from asgi_keepalive.verdict import judge
 
 from ..support.observers import added, overdue, pong
@@ -259,6 +264,41 @@ class TestEnd:
             await asyncio.sleep(0)
         await asyncio.sleep(0.1)
         assert server.ask("INFO", "commandstats")["cmdstat_sadd"]["calls"] == before
+
+    @on_a_loop
+    async def test_context_of_the_first_connection_is_not_kept(self, url: str) -> None:
+        class Secret:
+            pass
+
+        secret = Secret()
+        reference = weakref.ref(secret)
+        shared = SharedConnections(url)
+        context = contextvars.copy_context()
+        context.run(contextvars.ContextVar[Secret]("secret").set, secret)
+        context.run(added, shared, 1)
+        del context, secret
+        await seen(shared, "/")
+        gc.collect()
+        assert reference() is None
+
+    @on_a_loop
+    async def test_others_have_their_turn(self, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        shared = SharedConnections(url)
+        for number in range(500):
+            added(shared, number)
+        turn = 0
+        turns: list[int] = []
+
+        def dumped(connection: LiveConnection) -> bytes:
+            turns.append(turn)
+            return dump_connection(connection)
+
+        monkeypatch.setattr("asgi_keepalive.observers.shared.changes.dump_connection", dumped)
+        async with asyncio.timeout(10):
+            while len(turns) < 500:
+                turn += 1
+                await asyncio.sleep(0)
+        assert len(set(turns)) >= 5
 
     @on_a_loop
     async def test_without_a_connection(self, url: str) -> None:

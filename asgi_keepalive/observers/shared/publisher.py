@@ -106,6 +106,7 @@ class Publisher:
         await asyncio.wait([self._task])
 
     async def _run(self) -> None:
+        self.changes.begin_again()
         try:
             await self._stay()
         finally:
@@ -130,7 +131,6 @@ class Publisher:
         # This is little, and tells whether Redis can be written to at all.
         (seconds, micros), *_ = await client.execute(("TIME",), *self._presence())
         self._offset = int(seconds) + int(micros) / 1e6 - time.monotonic()
-        self.changes.begin_again()
         while True:
             await self._write(client)
             self._found()
@@ -228,6 +228,7 @@ class Publisher:
         await client.disconnect()
 
     def _lost(self, error: Exception) -> None:
+        self.changes.begin_again()
         if not self._is_lost:
             self._is_lost = True
             logger.warning(
