@@ -128,6 +128,15 @@ def test_observers_need_neither_connection_nor_server() -> None:
     assert own("asgi_keepalive.reporting") == {*needed, "log", "observers"}
 
 
+def test_the_view_of_all_processes_is_in_parts() -> None:
+    prefix = "asgi_keepalive.observers.shared"
+    for module in [name for name in MODULES if name.startswith(prefix)]:
+        assert ("redis" in foreign(module)) == (module == f"{prefix}.client")
+    without_io = {f"observers.shared.{name}" for name in ("commands", "keys", "rows")}
+    assert own(f"{prefix}.changes") == {*without_io, "observers.live"}
+    assert own(f"{prefix}.rows") == {"observers.live", "verdict"}
+
+
 SERVERS = [name for name in MODULES if name.startswith("asgi_keepalive.servers")]
 
 

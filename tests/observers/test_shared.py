@@ -257,7 +257,8 @@ class TestEnd:
         await asyncio.sleep(0.1)
         for connection in connections:
             connection.closed()
-        await seen(shared)
+        async with asyncio.timeout(2):  # it would expire, too
+            await seen(shared)
         before = server.ask("INFO", "commandstats")["cmdstat_sadd"]["calls"]
         for _ in range(100):  # but no client can make it do so all the time
             added(shared, 1).closed()

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -41,10 +42,9 @@ class RedisServer:
         self._popen = subprocess.Popen([self._program, *flags])
         wait_until(self._is_up)
 
-    def _is_up(self) -> bool:
-        with suppress(redis.ConnectionError):
-            return bool(self.ask("PING"))
-        return False
+    def _is_up(self) -> Any:
+        with socket.socket(socket.AF_UNIX) as sock:
+            return not sock.connect_ex(f"{self.folder}/socket") and self.ask("PING")
 
     def kill(self) -> None:
         """Kill it, if it runs."""

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from itertools import chain, islice
 
 from ..live import FAILURES, Failure, LiveConnection
-from .client import PIECE, Command, encoded, pieces
+from .commands import PIECE, Command, encoded, pieces
 from .keys import Keys
 from .rows import dump_connection
 

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from itertools import islice
-from typing import Any, TypeVar
+from typing import Any
 
 from ...extras import needs
+from .commands import Command
 
 with needs("redis"):
     from redis.asyncio import BlockingConnectionPool, Redis
     from redis.asyncio.connection import ConnectionPool, parse_url
     from redis.asyncio.retry import Retry
     from redis.backoff import NoBackoff
+    from redis.exceptions import ConnectionError as Disconnected
     from redis.exceptions import RedisError
 
 TIMEOUT = 2.0
@@ -38,13 +38,6 @@ FIXED: dict[str, Any] = {
 
 LOST = (RedisError, OSError)
 """A command raises these if Redis is away, or refuses it."""
-
-PIECE = 100
-"""A command has so many values, so that others have their turn before the next is made."""
-
-T = TypeVar("T")
-
-Command = tuple[str | bytes | float, ...]
 
 
 class Address:
@@ -102,29 +95,23 @@ class Client:
             RedisError: Redis does not answer in time, or one of the commands has failed.
             OSError: It cannot be reached.
         """
+        try:
+            async with asyncio.timeout(TIMEOUT):
+                with suppress(Disconnected):
+                    return await self._execute(commands)
+                # The connection had been closed since it was used last.
+                return await self._execute(commands)
+        except TimeoutError:
+            raise TimeoutError(f"no answer within {TIMEOUT:g} s") from None
+
+    async def _execute(self, commands: tuple[Command, ...]) -> list[Any]:
         pipeline = self._redis.pipeline(transaction=False)
         for command in commands:
             pipeline.execute_command(*command)
-        try:
-            async with asyncio.timeout(TIMEOUT):
-                return await pipeline.execute()
-        except TimeoutError:
-            raise TimeoutError(f"no answer within {TIMEOUT:g} s") from None
+        return await pipeline.execute()
 
     async def disconnect(self) -> None:
         """Close the connections; they open again if there are commands."""
         with suppress(*LOST):
             async with asyncio.timeout(TIMEOUT):  # TLS waits for the other side's farewell
                 await self._redis.connection_pool.disconnect()
-
-
-def pieces(items: Iterable[T], size: int = PIECE) -> Iterator[list[T]]:
-    """Yield the items in lists of a size."""
-    iterator = iter(items)
-    while piece := list(islice(iterator, size)):
-        yield piece
-
-
-def encoded(text: str) -> bytes:
-    """Return a text as bytes; a client may have chosen it."""
-    return text.encode(errors="backslashreplace")

@@ -16,7 +16,8 @@ from typing import Any
 from ...log import logger
 from ..live import FAILURES, LiveConnections
 from .changes import Changes
-from .client import LOST, Address, Client, Command
+from .client import LOST, Address, Client
+from .commands import Command
 from .keys import Keys
 from .reading import Reader, identities, load_count, summaries
 from .rows import SharedProcess, Summary, dump_failure

@@ -11,7 +11,8 @@ from typing import Any
 
 from ...exceptions import KeepaliveError
 from ..live import FAILURES
-from .client import LOST, PIECE, Address, Client, Command, encoded, pieces
+from .client import LOST, Address, Client
+from .commands import PIECE, Command, encoded, pieces
 from .keys import Keys
 from .rows import (
     SharedConnection,
