@@ -394,6 +394,12 @@ class TestArguments:
         await seen(shared, "/")
         assert len(await shared.where(client="192.0.2.1")) == 1
 
+    def test_without_an_event_loop(self) -> None:
+        """As on trio, where no connection is kept alive."""
+        shared = SharedConnections("redis://")
+        added(shared, 1)
+        assert len(shared) == len(shared.live) == 1
+
     @on_a_loop
     async def test_bad_client(self, url: str) -> None:
         with pytest.raises(TypeError) as raised:

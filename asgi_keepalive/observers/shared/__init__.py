@@ -36,11 +36,12 @@ class SharedConnections:
 
     Each process tells Redis once a second what has changed. All network I/O is in one task of the
     event loop, which the first connection starts. Neither a Ping nor a message nor a close
-    ever waits for it. It ends with the event loop.
+    ever waits for it. It ends with the event loop. (On trio there is none, and only `live` knows of
+    connections.)
 
     What is read may be late by as much as Redis is told: a connection that opens or closes, and a
-    Ping or Pong, is seen about a second later. A process that is killed is seen for up to ten
-    seconds more. Settings that the application changes are seen with the next Ping. While Redis
+    Ping or Pong, is seen about a second later. A process that is killed is gone after ten seconds
+    at the latest. Settings that the application changes are seen with the next Ping. While Redis
     is away the log says so once, and reading raises `RedisUnavailable`. When it is back, all that
     is open is there again within about two seconds, even if Redis has lost everything.
 
@@ -75,7 +76,11 @@ class SharedConnections:
 
     def __call__(self, scope: Scope) -> LiveConnection:
         """Return the observer of one connection."""
-        return _Connection(self.live, next(self.live._numbers), scope, self._publisher())
+        try:
+            publisher = self._publisher()
+        except RuntimeError:  # the loop is none of asyncio's
+            return self.live(scope)
+        return _Connection(self.live, next(self.live._numbers), scope, publisher)
 
     def __len__(self) -> int:
         """Return how many connections are open in all processes, as was counted lately.
