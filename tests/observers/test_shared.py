@@ -20,6 +20,7 @@ from asgi_keepalive.observers.shared import (
     SharedConnections,
     SharedProcess,
 )
+from asgi_keepalive.observers.shared.changes import Changes
 from asgi_keepalive.observers.shared.rows import dump_connection
 from asgi_keepalive.verdict import judge
 
@@ -39,13 +40,14 @@ def server() -> Iterator[RedisServer]:
 @pytest.fixture
 def url(server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> str:
     server.ask("FLUSHALL")
+    server.ask("CONFIG", "RESETSTAT")
     hurry(monkeypatch)
     return server.url
 
 
 class TestConnections:
     @on_a_loop
-    async def test_of_two_processes(self, url: str) -> None:
+    async def test_of_two_processes(self, server: RedisServer, url: str) -> None:
         one, other = SharedConnections(url), SharedConnections(url)
         connection = added(one, 1, 0.1, 0.2, path="/one")
         added(other, 2, path="/other")
@@ -59,6 +61,9 @@ class TestConnections:
         await seen(one, "/other")
         await counted(1, one, other)
         assert len(one.live) == 0
+        assert await one.by_path() == {"/other": 1}
+        # Nothing had to be written again.
+        assert server.ask("INFO", "commandstats")["cmdstat_del"]["calls"] == 2
 
     @on_a_loop
     async def test_row(self, url: str) -> None:
@@ -82,7 +87,8 @@ class TestConnections:
         assert row.last_pong == pytest.approx(connection.since_last_pong, abs=0.2)
 
     @on_a_loop
-    async def test_states(self, url: str) -> None:
+    async def test_states(self, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(Changes, "_turn_over", lambda self: None)  # no row is written again
         shared = SharedConnections(url)
         added(shared, 1, path="/new")
         connection = added(shared, 2, 0.1, path="/ok")
@@ -100,6 +106,8 @@ class TestConnections:
         connection.keepalive._link = None
         pong(connection, 0.1)
         await until(shared.by_process, lambda found: not found[0].late)
+        [publisher] = shared._loops.values()
+        assert not publisher.changes._awaiting
 
     @on_a_loop
     async def test_pages(self, url: str) -> None:

@@ -69,7 +69,7 @@ class Publisher:
         self._expiry = expiry
         self._identity = secrets.token_hex(8)
         self._host, self._pid = socket.gethostname(), os.getpid()
-        self._offset: float | None = None  # from the monotonic clock to that of Redis
+        self._offset = 0.0  # from the monotonic clock to that of Redis, once that is known
         self._hurried = asyncio.Event()
         self._is_lost = False
         self._may_hurry = True
@@ -183,7 +183,6 @@ class Publisher:
         """Return the commands that add new failures to those of all processes."""
         key = self._keys.failures
         added: list[Any] = []
-        assert self._offset is not None  # it has been asked for when the task began
         for at, failure in self.changes.take_failures():
             told = dump_failure(self._identity, self._host, self._pid, failure)
             added += [f"{self._offset + at:.6f}", told]
@@ -209,18 +208,16 @@ class Publisher:
 
     async def _leave(self) -> None:
         """Let this process be gone from the view, if Redis can be reached right now."""
-        if self._is_lost or self._offset is None:
+        if self._is_lost:
             return
         farewell: tuple[Command, ...] = (
-            *self._failures(),
+            *(self._failures() if self._offset else []),
             ("DEL", *astuple(self._keys.of(self._identity))),
             ("SREM", self._keys.processes, self._identity),
         )
         client = self._address.writer()  # the other was interrupted somewhere
         with suppress(*LOST):
             async with asyncio.timeout(FAREWELL):
-                await client.execute(*farewell)
-                # A pipeline that was interrupted may have run after that.
                 await client.execute(*farewell)
         await client.disconnect()
 
