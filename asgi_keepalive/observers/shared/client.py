@@ -20,8 +20,8 @@ with needs("redis"):
 TIMEOUT = 2.0
 """Redis is taken for lost if it does not answer within so many seconds."""
 
-FAREWELL = 0.5
-"""The end waits for Redis for so many seconds at most."""
+CLOSING = 0.5
+"""To close connections takes so many seconds at most: TLS waits for the other side."""
 
 READERS = 4
 """So many readings of one event loop can wait for Redis at a time; others queue."""
@@ -116,5 +116,5 @@ class Client:
     async def disconnect(self) -> None:
         """Close the connections; they open again if there are commands."""
         with suppress(*LOST):
-            async with asyncio.timeout(FAREWELL):  # TLS waits for that of the other side
+            async with asyncio.timeout(CLOSING):
                 await self._redis.connection_pool.disconnect()

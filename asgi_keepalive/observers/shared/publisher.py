@@ -16,7 +16,7 @@ from typing import Any
 from ...log import logger
 from ..live import FAILURES, LiveConnections
 from .changes import Changes
-from .client import FAREWELL, LOST, Address, Client
+from .client import LOST, Address, Client
 from .commands import Command
 from .keys import Keys
 from .reading import Reader, identities, load_count, summaries
@@ -36,6 +36,9 @@ TURN = 900
 
 KEPT = 24 * 60 * 60
 """Failures are kept for so many seconds after the last of them, also those of ended processes."""
+
+FAREWELL = 0.5
+"""The end of the task waits for Redis for so many seconds at most."""
 
 
 class Publisher:
