@@ -7,12 +7,14 @@ import gc
 import logging
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
 import weakref
 from collections.abc import Iterator
 from contextlib import ExitStack
+from typing import NoReturn
 
 import pytest
 
@@ -111,6 +113,35 @@ class TestAway:
             f"{name} is lost, so others do not see this process's connections: Error "
         )
         assert found == f"{name} is back, with all connections of this process"
+
+    @on_a_loop
+    async def test_host_that_is_looked_up_for_long(
+        self, server: RedisServer, log: Log, attempts: list[Address]
+    ) -> None:
+        """Each lookup takes a thread of which the application has few."""
+        shared = SharedConnections("redis://redis.example")
+        is_found = asyncio.Event()
+        lookups = 0
+
+        async def getaddrinfo(*_: object) -> NoReturn:
+            nonlocal lookups
+            lookups += 1
+            await is_found.wait()
+            raise socket.gaierror("no such host")
+
+        asyncio.get_running_loop().getaddrinfo = getaddrinfo  # type: ignore[assignment]
+        added(shared, 1)
+        await told(log, "WARNING")
+        assert log.messages[0].endswith("process's connections: its address is not known yet")
+        await until(lambda: asyncio.sleep(0, len(attempts)), lambda number: number > 3)
+        assert lookups == 1
+        is_found.set()
+        await until(lambda: asyncio.sleep(0, lookups), lambda number: number > 1)
+        is_found.clear()
+        before = lookups
+        await until(lambda: asyncio.sleep(0, lookups), lambda number: number > before)
+        await shared.close()
+        assert asyncio.all_tasks() == {asyncio.current_task()}
 
     @on_a_loop
     async def test_redis_that_comes_back_empty(self, server: RedisServer, log: Log) -> None:

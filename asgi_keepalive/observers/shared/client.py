@@ -75,6 +75,15 @@ class Address:
             return f"{options['path']}"
         return f"{options.get('host', 'localhost')}:{options.get('port', 6379)}"
 
+    async def lookup(self) -> OSError | None:
+        """Look up its host, if it has one, and return the error if that cannot be found."""
+        if "host" in self._options:
+            try:
+                await asyncio.get_running_loop().getaddrinfo(self._options["host"], None)
+            except OSError as error:
+                return error
+        return None
+
     def writer(self) -> Client:
         """Return a client with one connection, which opens with the first command."""
         return Client(ConnectionPool(max_connections=1, **self._options))

@@ -75,6 +75,7 @@ class Publisher:
         self._offset = 0.0  # from the monotonic clock to that of Redis, once that is known
         self._hurried = asyncio.Event()
         self._is_lost = False
+        self._lookup: asyncio.Task[OSError | None] | None = None
         self._may_hurry = True
         self._task: asyncio.Task[None] | None = None
         self.changes = Changes(keys, self._identity, expiry)
@@ -110,12 +111,15 @@ class Publisher:
         try:
             await self._stay()
         finally:
+            if self._lookup is not None:
+                self._lookup.cancel()
             await self.reader.close()
 
     async def _stay(self) -> None:
         while True:
             client = self._address.writer()
             try:
+                await self._look_up()
                 await self._publish(client)
             except asyncio.CancelledError:
                 await self._leave()
@@ -125,6 +129,22 @@ class Publisher:
             finally:
                 await client.disconnect()
             await asyncio.sleep(PERIOD)
+
+    async def _look_up(self) -> None:
+        """Wait until the host of Redis is found.
+
+        A lookup takes one of the few threads of the event loop, which nobody can stop. So there is
+        never more than one.
+        """
+        if self._lookup is None:
+            self._lookup = asyncio.create_task(self._address.lookup())
+        await asyncio.wait([self._lookup], timeout=PERIOD)
+        if not self._lookup.done():
+            raise TimeoutError("its address is not known yet")
+        error = self._lookup.result()
+        self._lookup = None
+        if error is not None:
+            raise error
 
     async def _publish(self, client: Client) -> None:
         """Tell Redis what changes, until that fails."""
