@@ -112,14 +112,18 @@ class TestConnections:
     @on_a_loop
     async def test_pages(self, url: str) -> None:
         shared = SharedConnections(url)
-        for number in range(1, 1202):  # more than one pipeline has, or one HSCAN
-            added(shared, number, path=f"/{number % 600}")
+        connections = [  # more than one pipeline has, or one HSCAN
+            added(shared, number, path=f"/{number % 600}") for number in range(1, 1202)
+        ]
         await until(lambda: rows(shared), lambda found: len(found) == 1201)
         pages = [page async for page in shared.pages(250)]
         assert [len(page) for page in pages] == [250, 250, 250, 250, 201]
         assert sorted(one.number for page in pages for one in page) == list(range(1, 1202))
         counts = await shared.by_path()
         assert (len(counts), counts["/0"], counts["/1"], counts.total()) == (600, 2, 3, 1201)
+        for connection in connections[1:]:
+            connection.closed()
+        await seen(shared, "/1")
         with pytest.raises(ValueError, match=r"^size must be at least 1, not 0$"):
             await anext(shared.pages(0))
 

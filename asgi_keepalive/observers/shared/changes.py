@@ -12,7 +12,7 @@ from .keys import Keys
 from .rows import dump_connection
 
 MOST = 500
-"""So many rows are written by one pipeline."""
+"""So many rows are written by one pipeline, and so many are deleted."""
 
 AGAIN = 300
 """Each row is written again after about so many pipelines, as settings change untold."""
@@ -94,6 +94,11 @@ class Changes:
 
     # Redis is told of them.
 
+    @property
+    def is_pending(self) -> bool:
+        """Whether there is more than one pipeline could tell."""
+        return bool(self.dirty or self._closed)
+
     def begin_again(self) -> None:
         """Forget what is in Redis, and write everything."""
         self._begins = True
@@ -117,7 +122,10 @@ class Changes:
             yield ("PEXPIRE", key, self._expiry)
 
     def _take_closed(self) -> Iterator[Command]:
-        while closed := self._closed[:PIECE]:
+        for _ in range(MOST // PIECE):
+            closed = self._closed[:PIECE]
+            if not closed:
+                break
             del self._closed[:PIECE]
             self._written.difference_update(one.number for one in closed)
             yield ("HDEL", self._keys.rows, *[one.number for one in closed])

@@ -153,8 +153,8 @@ class Publisher:
         self._offset = int(seconds) + int(micros) / 1e6 - time.monotonic()
         while True:
             await self._write(client)
-            self._found()
-            if not self.changes.dirty:
+            if not self.changes.is_pending:
+                self._found()
                 await self._pause()
 
     async def _pause(self) -> None:
