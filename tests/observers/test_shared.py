@@ -119,6 +119,16 @@ class TestConnections:
         pages = [page async for page in shared.pages(250)]
         assert [len(page) for page in pages] == [250, 250, 250, 250, 201]
         assert sorted(one.number for page in pages for one in page) == list(range(1, 1202))
+        late = shared.live.find(601)
+        assert late is not None
+        late.pinged()
+        overdue(late)
+
+        async def some() -> list[int]:
+            return [one.number async for page in shared.pages(most=300) for one in page]
+
+        numbers = await until(some, lambda numbers: numbers[0] == late.number)
+        assert 300 <= len(numbers) == len(set(numbers)) < 700
         counts = await shared.by_path()
         assert (len(counts), counts["/0"], counts["/1"], counts.total()) == (600, 2, 3, 1201)
         for connection in connections[1:]:
@@ -126,6 +136,17 @@ class TestConnections:
         await seen(shared, "/1")
         with pytest.raises(ValueError, match=r"^size must be at least 1, not 0$"):
             await anext(shared.pages(0))
+
+    @on_a_loop
+    async def test_pages_of_many_processes(self, url: str) -> None:
+        """Of each some are read, and in all about as many as are asked for."""
+        views = [SharedConnections(url) for _ in range(20)]
+        for number in range(20 * 60):
+            added(views[number % 20], number)
+        await until(lambda: rows(views[0]), lambda found: len(found) == 1200)
+        some = [one async for page in views[0].pages(most=100) for one in page]
+        assert len({one.process for one in some}) == 20
+        assert 100 <= len(some) < 300
 
     @on_a_loop
     async def test_settings_that_change(self, url: str, monkeypatch: pytest.MonkeyPatch) -> None:

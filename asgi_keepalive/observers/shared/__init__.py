@@ -96,18 +96,25 @@ class SharedConnections:
             for connection in page:
                 yield connection
 
-    async def pages(self, size: int = 100) -> AsyncIterator[list[SharedConnection]]:
+    async def pages(
+        self, size: int = 100, *, most: int | None = None
+    ) -> AsyncIterator[list[SharedConnection]]:
         """Yield the open connections of all processes, `size` at a time, in no certain order.
 
         One that is open all the time is told once. One that opens or closes meanwhile may be left
         out.
+
+        Args:
+            size: So many are in a page, but in the last.
+            most: About so many are read, of each process an equal share, and first those that are
+                `late`; `None` reads all.
 
         Raises:
             RedisUnavailable: Redis does not answer.
         """
         if size < 1:
             raise ValueError(f"size must be at least 1, not {shown(size)}")
-        async for page in self._reader().pages(size):
+        async for page in self._reader().pages(size, most):
             yield page
 
     async def where(self, *, client: str) -> list[SharedConnection]:

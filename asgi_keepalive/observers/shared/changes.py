@@ -78,15 +78,10 @@ class Changes:
         if number in self._written:
             self._closed.append(connection)
 
-    def late(self) -> int:
-        """Return how many connections are in the state `late`."""
-        late = 0
-        for number in self._awaiting.copy():
-            one = self.open[number]
-            if one.waiting is None:
-                self._awaiting.discard(number)
-            late += one.is_late
-        return late
+    def late(self) -> list[int]:
+        """Return the numbers of the connections in the state `late`."""
+        self._awaiting = {one for one in self._awaiting if self.open[one].waiting is not None}
+        return [one for one in self._awaiting if self.open[one].is_late]
 
     def unsupported(self) -> int:
         """Return how many connections have no keepalive."""

@@ -17,7 +17,7 @@ from ...log import logger
 from ..live import FAILURES, LiveConnections
 from .changes import Changes
 from .client import LOST, Address, Client
-from .commands import Command
+from .commands import PIECE, Command
 from .keys import Keys
 from .reading import Reader, identities, load_count, summaries
 from .rows import SharedProcess, Summary, dump_failure
@@ -190,12 +190,13 @@ class Publisher:
         changes = self.changes
         if not changes.has_begun:
             return []
+        late = changes.late()
         told = SharedProcess(
             *(self._identity, self._host, self._pid),
-            *(len(changes.open), changes.late(), changes.unsupported()),
+            *(len(changes.open), len(late), changes.unsupported()),
             round(self._live.timeline.pings_per_second, 2),
         )
-        summary = Summary(told, time.monotonic(), self._expiry)
+        summary = Summary(told, time.monotonic(), self._expiry, late[:PIECE])
         key = self._keys.of(self._identity).summary
         return [
             ("SET", key, summary.dump(), "PX", round(self._expiry * 1000)),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import re
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
@@ -156,13 +157,15 @@ class Reader:
             )
         return _loaded(process, raw, left, zip(numbers, rows, strict=True))
 
-    async def pages(self, size: int) -> AsyncIterator[list[SharedConnection]]:
-        """Yield all connections, by so many."""
+    async def pages(self, size: int, most: int | None) -> AsyncIterator[list[SharedConnection]]:
+        """Yield all connections, by so many; if there is a bound, each process has its share."""
         page: list[SharedConnection] = []
         with self._answering():
             known = await identities(self._client, self._keys)
-        for process in known:
-            async for rows in self._scan(process, size):
+        rest = math.inf if most is None else most
+        for n, process in enumerate(known):
+            async for rows in self._scan(process, size, rest / (len(known) - n)):
+                rest -= len(rows)
                 page += rows
                 while len(page) >= size:
                     yield page[:size]
@@ -170,20 +173,34 @@ class Reader:
         if page:
             yield page
 
-    async def _scan(self, process: str, size: int) -> AsyncIterator[list[SharedConnection]]:
+    async def _scan(
+        self, process: str, size: int, share: float
+    ) -> AsyncIterator[list[SharedConnection]]:
         keys = self._keys.of(process)
         cursor: Any = 0
         seen: set[bytes] = set()  # as Redis may tell of one twice
-        while cursor != b"0":
+        if share < math.inf:
+            late = await self._late(process)
+            seen.update(str(one.number).encode() for one in late)
+            yield late
+        count = size if share >= size else max(1, math.ceil(share))
+        while cursor != b"0" and len(seen) < share:
             with self._answering():
                 raw, left, (cursor, flat) = await self._client.execute(
-                    *_ask(keys.summary), ("HSCAN", keys.rows, cursor, "COUNT", size)
+                    *_ask(keys.summary), ("HSCAN", keys.rows, cursor, "COUNT", count)
                 )
             rows = [one for one in _paired(flat) if one[0] not in seen]
             seen.update(flat[::2])
             for piece in pieces(rows):
                 yield _loaded(process, raw, left, piece)
                 await asyncio.sleep(0)
+
+    async def _late(self, process: str) -> list[SharedConnection]:
+        """Return those connections of a process that are in the state `late`."""
+        with self._answering():
+            [raw] = await self._client.execute(("GET", self._keys.of(process).summary))
+        summary = load_summary(process, raw)
+        return await self.rows(process, summary.late) if summary and summary.late else []
 
     @contextmanager
     def _answering(self) -> Iterator[None]:

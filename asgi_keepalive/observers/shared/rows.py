@@ -161,7 +161,7 @@ def load(raw: Any, types: Sequence[Any]) -> list[Any] | None:
 
 # Processes.
 
-SUMMARY = (str, int, int, int, int, NUMBER, NUMBER, NUMBER)
+SUMMARY = (str, int, int, int, int, NUMBER, NUMBER, NUMBER, list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,15 +172,17 @@ class Summary:
         told: What is told of the process.
         clock: What `time.monotonic()` was there when it was written.
         expiry: After how many seconds it expires then.
+        late: The numbers of connections in the state `late`, but not of many.
     """
 
     told: SharedProcess
     clock: float
     expiry: float
+    late: list[int]
 
     def dump(self) -> bytes:
         """Return it in its form in Redis, which is kept below its identity."""
-        return dump([*astuple(self.told)[1:], self.clock, self.expiry])
+        return dump([*astuple(self.told)[1:], self.clock, self.expiry, self.late])
 
     def now(self, left: int) -> float:
         """Return what `time.monotonic()` is there.
@@ -196,8 +198,9 @@ def load_summary(process: str, raw: Any) -> Summary | None:
     fields = load(raw, SUMMARY)
     if fields is None:
         return None
-    *told, clock, expiry = fields
-    return Summary(SharedProcess(process, *told), clock, expiry)
+    *told, clock, expiry, late = fields
+    numbers = [number for number in late if isinstance(number, int)]
+    return Summary(SharedProcess(process, *told), clock, expiry, numbers)
 
 
 # Connections.
