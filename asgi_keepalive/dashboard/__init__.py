@@ -7,18 +7,23 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 import time
-from collections.abc import AsyncIterator, Iterable
-from typing import Any
+from collections.abc import AsyncIterator, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, TypeGuard
 from urllib.parse import quote
 
 from ..extension import Receive, Scope, Send
 from ..files import Files, begin, path, refused, respond
-from ..observers.live import LiveConnection, LiveConnections
+from ..observers.live import Failure, LiveConnection, LiveConnections
 from ..text import shown
 from . import telling
 from .query import Query, parse
+from .shared import SharedView, Snapshot
 from .view import View
+
+if TYPE_CHECKING:
+    from ..observers.shared import SharedConnection, SharedConnections, SharedFailure
 
 PIECE = 20
 """So many connections are written before others have their turn."""
@@ -30,7 +35,7 @@ FILES = (
 
 
 class Dashboard:
-    """An ASGI application that shows live connections to whoever can reach it: protect it.
+    """An ASGI application that shows open connections to whoever can reach it: protect it.
 
     Example::
 
@@ -41,20 +46,25 @@ class Dashboard:
     `connections.json?offset=0&limit=100` has them, slowest first; without `limit` all.
 
     Args:
-        connections: The connections to show.
+        connections: The connections to show: those of this process, or of all.
 
     Raises:
         TypeError: It is something else.
     """
 
-    def __init__(self, connections: LiveConnections) -> None:
-        if not isinstance(connections, LiveConnections):
+    def __init__(self, connections: LiveConnections | SharedConnections) -> None:
+        self._view: View | SharedView
+        if isinstance(connections, LiveConnections):
+            self._live = connections
+            self._view = View(connections)
+        elif _is_shared(connections):
+            self._live = connections.live
+            self._view = SharedView(connections)
+        else:
             raise TypeError(
-                "Dashboard shows the LiveConnections() that KeepaliveMiddleware has among its "
-                f"observers, not {shown(connections)}"
+                "Dashboard shows the LiveConnections() or SharedConnections() that "
+                f"KeepaliveMiddleware has among its observers, not {shown(connections)}"
             )
-        self._connections = connections
-        self._view = View(connections)
         self._files = Files(__name__, *FILES)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -88,8 +98,9 @@ class Dashboard:
 
         The first piece is as sorted; meanwhile the latencies of the others may change.
         """
-        selected = await self._view.select(query)
-        head = json.dumps({**self._totals(query), "selected": len(selected)})
+        view = await self._view.now()
+        selected = await view.select(query)
+        head = json.dumps({**self._totals(view, query), "selected": len(selected)})
         before = f"{head[:-1]}, ".encode() + b'"connections": ['
         end = min(query.offset + query.limit, len(selected))
         for start in range(query.offset, end, PIECE):
@@ -98,20 +109,24 @@ class Dashboard:
             await asyncio.sleep(0)
         yield b"]}" if end > query.offset else before + b"]}"
 
-    def _totals(self, query: Query) -> dict[str, Any]:
+    def _totals(self, view: View | Snapshot, query: Query) -> dict[str, Any]:
+        failures: Sequence[Failure | SharedFailure] = view.failures()
         return {
             "at": time.time(),
             "process": telling.process(),
-            "total": len(self._connections),
-            "late": self._view.late,
-            "unsupported": self._view.unsupported,
-            "lately": telling.timeline(self._connections.timeline),
+            **view.totals(),
+            "lately": telling.timeline(self._live.timeline),
             "failures": [
                 telling.failure(failure)
-                for failure in reversed(self._connections.failures)
+                for failure in reversed(failures)
                 if failure.at > query.since
             ],
         }
+
+
+def _is_shared(connections: object) -> TypeGuard[SharedConnections]:
+    module = sys.modules.get("asgi_keepalive.observers.shared")  # importing it takes an extra
+    return module is not None and isinstance(connections, module.SharedConnections)
 
 
 def _name(scope: Scope) -> bytes:
@@ -122,6 +137,6 @@ def _name(scope: Scope) -> bytes:
     return quote(raw.partition(b"?")[0].rpartition(b"/")[2], safe="%").encode()
 
 
-def _rows(query: Query, connections: Iterable[LiveConnection]) -> bytes:
+def _rows(query: Query, connections: Iterable[LiveConnection | SharedConnection]) -> bytes:
     whole = query.number is not None
     return ", ".join(json.dumps(telling.connection(one, whole)) for one in connections).encode()

@@ -1,22 +1,25 @@
-/** Shows the connections of a process: asks for what can be seen, once a second. */
+/** Shows the connections of a process, or of all: asks for what can be seen, once a second. */
 
 import { drawLately, setBounds, sum, within } from "./charts.js";
 import * as details from "./details.js";
-import { count, set, time } from "./format.js";
+import { count, isSame, plural, processName, set, time } from "./format.js";
 import * as table from "./table.js";
 
 const EVERY = 1000; // milliseconds from one look to the next
 const PATIENCE = 5000; // milliseconds until the server has gone
 const FAILURES = 100; // so many are kept
+const BELATED = 60; // seconds after which a failure of another process may yet be told
 
 const [pause, search, state] = ["pause", "search", "state"].map((id) => document.getElementById(id));
 const put = (id, text) => set(document.getElementById(id), text);
 
-const processes = new Map(); // that have answered, by their names
-let process; // the name of the one that did last
-let failures = []; // of that one, the last of them first
+const answered = new Set(); // the names of the processes that have answered
+let shared = false; // whether the connections are those of all processes
+let identities = ""; // of these processes
+let isSteady = false; // whether they are those of the answer before
+let failures = []; // of these processes, the last of them first
 let opened = null; // the connection whose details are shown
-let openedIn;
+let isOpenedOfAll;
 let looking = false;
 let again = false;
 let seenAt = 0;
@@ -31,52 +34,105 @@ async function ask(parameters) {
   return answer.json();
 }
 
-function showProcess({ host, pid }) {
-  process = `process ${pid} on ${host}`;
-  processes.set(process);
-  const others = processes.size - 1;
-  const warning = others
-    ? `; ${others} other${others > 1 ? "s" : ""} answered before: each shows its own connections`
-    : "";
-  put("process", process + warning);
+function rememberProcesses(answer) {
+  answered.add(processName(answer.process));
+  const now = answer.processes.map(({ process }) => process).sort().join();
+  isSteady = now === identities && (answer.shared || answered.size === 1);
+  if (now !== identities && !(shared && answer.shared)) failures = []; // they are of others
+  shared = answer.shared;
+  identities = now;
 }
 
-function showTotals({ total, late, unsupported, lately }) {
-  const { failed, pings_per_second: pings, slots } = lately;
-  const reasons = Object.entries(failed);
+/** Return whose connections are shown. */
+function whose({ process, processes }) {
+  if (shared) {
+    const hosts = new Set(processes.map(({ host }) => host)).size;
+    return `${plural(processes.length, "process", "es")} on ${plural(hosts, "host")}`;
+  }
+  const others = answered.size - 1;
+  const name = processName(process);
+  if (!others) return name;
+  return `${name}; ${plural(others, "other")} answered before: each shows its own connections`;
+}
+
+function showProcesses(answer) {
+  const { process, lately } = answer;
+  const hasNone = shared && !lately.slots.length; // as a process that only has the dashboard
+  document.getElementById("lately").hidden = hasNone;
+  document.getElementById("median").closest("div").hidden = hasNone;
+  const name = processName(process);
+  put("process", whose(answer));
+  put("where", shared ? `, of ${name} alone` : "");
+  put("whose", shared ? `in process ${process.pid} alone` : "");
+  search.placeholder = shared ? "path, client or host" : "path or client";
+}
+
+/** Return how many were failed in the last minutes, by reason; of all processes at most the last 100. */
+function failedLately({ at, lately }) {
+  if (!shared) return lately.failed;
+  const counts = {};
+  for (const { at: failedAt, verdict } of failures) {
+    if (failedAt > at - lately.seconds) counts[verdict.reason] = (counts[verdict.reason] ?? 0) + 1;
+  }
+  return counts;
+}
+
+function showTotals(answer) {
+  const { total, late, unsupported, processes, lately } = answer;
+  const pings = processes.reduce((sum, { pings_per_second: pings }) => sum + pings, 0);
+  const reasons = Object.entries(failedLately(answer));
   put("open", count(total));
   put("late", count(late));
   document.getElementById("late").classList.toggle("bad", late > 0);
   put("unsupported", count(unsupported));
   document.getElementById("unsupported").parentElement.hidden = !unsupported;
-  put("failed", count(reasons.reduce((sum, [, number]) => sum + number, 0)));
+  const failed = reasons.reduce((sum, [, number]) => sum + number, 0);
+  put("failed", shared && failed >= FAILURES ? `${count(failed)} or more` : count(failed));
   document.getElementById("failed").classList.toggle("bad", reasons.length > 0);
   put("reasons", reasons.map(([reason, number]) => `${count(number)}\u00a0${reason}`).join(", "));
   put("pings", pings.toLocaleString("en", { maximumFractionDigits: pings < 10 ? 1 : 0 }));
-  const latencies = sum(slots);
+  const latencies = sum(lately.slots);
   put("median", within(latencies, 0.5));
   put("most", within(latencies, 0.99));
   document.title = late ? `${count(late)} late | Connections` : "Connections";
 }
 
 function keep(news, since) {
-  failures = (since === undefined ? news : [...news, ...failures]).slice(0, FAILURES);
+  const isNew = (failure) => !news.some((one) => isSame(one, failure));
+  const old = since === undefined ? [] : failures.filter(isNew);
+  failures = [...news, ...old].sort((one, other) => other.at - one.at).slice(0, FAILURES);
+}
+
+/** Return the parameter that asks only for the failures that are not known. */
+function sinceKnown() {
+  if (!failures.length || !isSteady) return {};
+  return { since: Math.max(0, failures[0].at - (shared ? BELATED : 0)) };
 }
 
 const slowness = ({ waiting, latency }) => Math.max(waiting, latency);
 
-function showOpen({ at, total, selected, connections }, { offset }, isPart) {
+/** Return how many are selected, of those that were read and of all. */
+function foundText({ total, read, selected }, isSelection) {
+  const of = read < total ? ` of ${count(read)} read, ${count(total)} open` : ` of ${count(total)} open`;
+  return `${count(selected)}${isSelection || read < total ? of : " open"}, slowest first`;
+}
+
+function showOpen(answer, { offset }, isSelection) {
+  const { at, selected, connections } = answer;
   connections.sort((one, other) => slowness(other) - slowness(one)); // latencies have changed since
   table.showRows(Math.min(offset, selected), selected, connections, at);
-  put("found", `${count(selected)}${isPart ? ` of ${count(total)}` : ""} open, slowest first`);
+  put("found", foundText(answer, isSelection));
 }
 
 function showFailed({ at }, { offset, limit }, text) {
-  const isFound = ({ path, client }) => `${path}\n${client}`.toLowerCase().includes(text);
-  const found = failures.filter(isFound);
-  const rows = found.slice(offset, offset + limit);
-  table.showRows(Math.min(offset, found.length), found.length, rows, at);
-  put("found", `${count(found.length)} of the last ${count(failures.length)} that failed`);
+  const isFound = ({ path, client, host, pid }) => {
+    const names = shared ? [path, client, host, pid] : [path, client];
+    return names.join("\n").toLowerCase().includes(text);
+  };
+  const all = failures.filter(isFound);
+  const rows = all.slice(offset, offset + limit);
+  table.showRows(Math.min(offset, all.length), all.length, rows, at);
+  put("found", `${count(all.length)} of the last ${count(failures.length)} that failed`);
 }
 
 /** Look at what the window shows now. */
@@ -89,28 +145,28 @@ async function look() {
   const part = table.visible();
   const [text, selected, isNew] = [search.value, state.value, isNewSearch];
   const isFailed = selected === "failed";
-  const asked = isFailed ? { limit: 0 } : { ...part };
+  const asked = { ...(isFailed ? { limit: 0 } : part), ...sinceKnown() };
   if (text) asked.search = text;
   if (selected && !isFailed) asked.state = selected;
   isNewSearch = false;
-  if (failures.length && processes.size === 1) asked.since = failures[0].at;
   try {
     const answer = await ask(asked);
     seenAt = answer.at;
     setBounds(answer.lately.bounds);
-    showProcess(answer.process);
+    rememberProcesses(answer);
     keep(answer.failures, asked.since);
+    showProcesses(answer);
     showTotals(answer);
     drawLately(document.getElementById("lately"), answer);
-    table.showHeads(isFailed);
+    table.showHeads(isFailed, shared);
     if (isFailed) showFailed(answer, part, text.toLowerCase());
     else showOpen(answer, part, text || selected);
     if (isNew) put("announced", document.getElementById("found").textContent);
     await lookAtDetails();
-    showTrouble("");
+    showTrouble(answer.trouble ?? "");
   } catch (error) {
     const since = seenAt ? `; this is from ${time(seenAt)}` : "";
-    showTrouble(`No answer: ${error.message}${since}`);
+    showTrouble(`No answer: ${error.message}${since}`, true);
   } finally {
     looking = false;
   }
@@ -120,27 +176,29 @@ async function look() {
   }
 }
 
-function showTrouble(text) {
+function showTrouble(text, isStale = false) {
   put("trouble", text);
   document.getElementById("trouble").hidden = !text;
-  document.body.classList.toggle("stale", text !== "");
+  document.body.classList.toggle("stale", isStale);
 }
 
 /** Show the connection whose dialog is open as it is now. */
 async function lookAtDetails() {
   if (!opened || opened.verdict) return;
-  const { number } = opened;
-  const answer = await ask({ number, since: seenAt });
-  const { host, pid } = answer.process;
-  if (opened?.number !== number || openedIn !== `process ${pid} on ${host}`) return;
-  const isIt = (failure) => failure.number === number;
+  const asked = opened;
+  const { process, number } = asked;
+  const answer = await ask({ process, number, ...sinceKnown() });
+  if (!opened || !isSame(opened, asked) || answer.shared !== isOpenedOfAll) return;
+  const isThere = answer.processes.some((one) => one.process === process);
+  if (!isThere && !answer.shared) return; // another process has answered
+  const isIt = (failure) => isSame(failure, asked);
   const found = answer.connections[0] ?? [...answer.failures, ...failures].find(isIt);
   if (!found) {
-    details.showClosed();
+    details.showClosed(!isThere);
     return;
   }
   opened = found;
-  details.show(found, answer.at);
+  details.show(found, answer.at, answer.shared);
 }
 
 function newSearch() {
@@ -151,15 +209,15 @@ function newSearch() {
 
 table.onOpen((connection) => {
   opened = connection;
-  openedIn = process;
-  details.show(connection, seenAt);
+  isOpenedOfAll = shared;
+  details.show(connection, seenAt, shared);
   details.open();
   look();
 });
 details.onClose(() => {
-  const { number } = opened;
+  const closed = opened;
   opened = null;
-  table.focusOn(number);
+  table.focusOn(closed);
 });
 
 const isPaused = () => pause.ariaPressed === "true";

@@ -1,7 +1,7 @@
 /** The dialog of one connection: its history, and why it was failed. */
 
 import { drawHistory } from "./charts.js";
-import { count, describe, duration, ms, set, time } from "./format.js";
+import { count, describe, duration, ms, processName, set, time } from "./format.js";
 
 const dialog = document.querySelector("#details");
 const part = (selector) => dialog.querySelector(selector);
@@ -27,13 +27,15 @@ function facts(connection) {
     ["Awaiting a Pong", waiting === null ? "no" : `for ${ms(waiting)}`],
     ["Ping interval", orOff(connection.ping_interval)],
     ["Ping timeout", orOff(connection.ping_timeout)],
+    ["Served by", processName(connection)],
   ];
 }
 
-function factsOfFailed({ at, age }) {
+function factsOfFailed(failure) {
   return [
-    ["Failed at", new Date(at * 1000).toLocaleString()],
-    ["Had been open for", duration(age)],
+    ["Failed at", new Date(failure.at * 1000).toLocaleString()],
+    ["Had been open for", duration(failure.age)],
+    ["Served by", processName(failure)],
   ];
 }
 
@@ -43,9 +45,12 @@ function evidence(value) {
   return typeof value === "number" ? value.toLocaleString("en", { maximumFractionDigits: 3 }) : value;
 }
 
-/** Show a connection that is open, or one that has failed. */
-export function show(connection, now) {
-  const { verdict, history = [], path } = connection;
+/**
+ * Show a connection that is open, or one that has failed. Of the round trips of another process's
+ * connection only the order is known.
+ */
+export function show(connection, now, isOfAll) {
+  const { verdict, history, recent, path } = connection;
   const state = verdict ? "failed" : connection.state;
   set(part("h2"), path);
   set(part(".client"), connection.client);
@@ -55,23 +60,28 @@ export function show(connection, now) {
   part("section").hidden = !verdict;
   describe(part(".verdict"), verdict ? Object.entries(verdict).map(([k, v]) => [k, evidence(v)]) : []);
   describe(part(".facts"), verdict ? factsOfFailed(connection) : facts(connection));
-  showHistory(history, verdict ? connection.at : now);
-  set(part(".times span:last-child"), verdict ? "failed" : "now");
+  const isOrder = isOfAll && !verdict;
+  if (isOrder) showHistory(recent.map((latency, n) => [recent.length - 1 - n, latency]));
+  else showHistory(history ?? [], verdict ? connection.at : now);
+  set(part(".times span:last-child"), verdict ? "failed" : isOrder ? "the last" : "now");
 }
 
+/** Show round trips up to an end; without one, they are counted back from the last of them. */
 function showHistory(history, end) {
   const figure = part("figure");
   figure.hidden = part("details").hidden = !history.length;
   if (!history.length) return;
+  const when = (ago) => (end ? time(end - ago) : ago ? `${ago} before the last` : "the last");
   set(part("figcaption"), `The last ${history.length === 1 ? "round trip" : `${history.length} round trips`}`);
   drawHistory(figure, history);
+  if (!end) set(figure.querySelector(".times span"), when(history.length - 1));
   const latencies = history.map(([, latency]) => latency);
   part("svg").ariaLabel =
     `Latency over time, from ${ms(Math.min(...latencies))} to ${ms(Math.max(...latencies))}`;
   part("tbody").replaceChildren(
     ...history.toReversed().map(([ago, latency]) => {
       const row = document.createElement("tr");
-      row.insertCell().textContent = time(end - ago);
+      row.insertCell().textContent = when(ago);
       row.insertCell().textContent = ms(latency);
       return row;
     }),
@@ -79,10 +89,10 @@ function showHistory(history, end) {
 }
 
 /** Say that a connection is not there any more, though it has not failed. */
-export function showClosed() {
+export function showClosed(isProcessGone) {
   set(part(".state"), "closed");
   part(".state").dataset.state = "closed";
-  set(part(".note"), "It has been closed, and not by its keepalive.");
+  set(part(".note"), isProcessGone ? "Its process has gone." : "It has been closed, and not by its keepalive.");
 }
 
 export const isOpen = () => dialog.open;

@@ -1,4 +1,4 @@
-/** Numbers and times as people read them, put into the page as text and never as markup. */
+/** Numbers, times and names as people read them, put into the page as text and never as markup. */
 
 export function duration(seconds) {
   if (seconds < 10) return `${Math.max(0, seconds).toFixed(1)} s`; // clocks differ
@@ -19,7 +19,15 @@ export const bound = (seconds) => (seconds < 1 ? `${seconds * 1000}\u00a0ms` : `
 
 export const count = (number) => number.toLocaleString("en");
 
+export const plural = (number, word, ending = "s") =>
+  `${count(number)} ${word}${number === 1 ? "" : ending}`;
+
 export const time = (at) => new Date(at * 1000).toLocaleTimeString();
+
+export const processName = ({ host, pid }) => `process ${pid} on ${host}`;
+
+/** Whether this is the same connection: its number is unique only in its process. */
+export const isSame = (one, other) => one.process === other.process && one.number === other.number;
 
 export function set(element, text, title) {
   if (element.textContent !== text) element.textContent = text;

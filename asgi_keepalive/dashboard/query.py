@@ -5,10 +5,13 @@ from __future__ import annotations
 import re
 import sys
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
 from ..observers.live import LiveConnection
+
+if TYPE_CHECKING:
+    from ..observers.shared import SharedConnection
 
 COUNT = re.compile(r"\d{1,9}")
 
@@ -16,13 +19,14 @@ PATTERNS = {
     "offset": COUNT,
     "limit": COUNT,
     "number": COUNT,
+    "process": re.compile(r"[!-~]{1,300}"),
     "since": re.compile(r"\d{1,12}(\.\d{1,12})?"),
     "state": re.compile("new|ok|late|unsupported"),
     "search": re.compile(".{0,200}", re.DOTALL),
 }
 """The parameters, and what each may be."""
 
-TYPES: dict[str, Any] = {"state": str, "search": str.lower, "since": float}
+TYPES: dict[str, Any] = {"process": str, "state": str, "search": str.lower, "since": float}
 """Their types; other parameters are integers."""
 
 
@@ -33,15 +37,18 @@ class Query:
     Attributes:
         offset: So many of the selected connections are left out.
         limit: At most so many are told.
-        number: Only the connection of this number is selected.
+        number: Only a connection of this number is selected.
+        process: Only those of the process of this identity are.
         state: Only connections in this state are.
-        search: Only those with this text in their path or client's address, in any case of letters.
+        search: Only those with this text in their path or client's address, in any case of letters;
+            if they are of several processes, also those with it in their host or process.
         since: Only failures after this time are told, in seconds since the epoch.
     """
 
     offset: int = 0
     limit: int = sys.maxsize
     number: int | None = None
+    process: str = ""
     state: str = ""
     search: str = ""
     since: float = 0
@@ -51,11 +58,17 @@ class Query:
         """Whether every connection is selected."""
         return not (self.search or self.state)
 
-    def selects(self, connection: LiveConnection) -> bool:
+    def selects(self, connection: LiveConnection | SharedConnection) -> bool:
         """Return whether a connection is selected by its state and the text."""
-        if self.search and self.search not in f"{connection.path}\n{connection.client}".lower():
+        if self.search and self.search not in _text(connection):
             return False
         return not self.state or self.state == connection.state
+
+
+def _text(one: LiveConnection | SharedConnection) -> str:
+    """Return the text to search; the names of a process say nothing if there is but one."""
+    names = "" if isinstance(one, LiveConnection) else f"\n{one.host}\n{one.pid}"
+    return f"{one.path}\n{one.client}{names}".lower()
 
 
 def parse(query: bytes) -> Query | None:

@@ -1,7 +1,7 @@
 /** The table of connections: of thousands there are only those rows that can be seen. */
 
 import { drawRecent } from "./charts.js";
-import { count, duration, ms, set } from "./format.js";
+import { count, duration, isSame, ms, set } from "./format.js";
 
 const MORE = 10; // rows beyond what can be seen, for scrolling
 const ROOM = 32; // round trips in a row
@@ -67,12 +67,18 @@ function showFailed(cells, { at, age, why, verdict, history }, now) {
   set(cells.last, `${duration(now - at)} ago`, new Date(at * 1000).toLocaleString());
 }
 
+const NAMES = [
+  ...["state", "client", "path", "age", "latency", "recent", "average", "last"],
+  ...["host", "process"],
+];
+
 /** Show a connection that is open, or one that has failed. */
 function show(row, connection, now) {
-  const names = ["state", "client", "path", "age", "latency", "recent", "average", "last"];
-  const cells = Object.fromEntries(names.map((name, n) => [name, row.cells[n]]));
+  const cells = Object.fromEntries(NAMES.map((name, n) => [name, row.cells[n]]));
   set(cells.client, connection.client, connection.client);
   set(cells.path.firstChild, connection.path, connection.path);
+  set(cells.host, connection.host, connection.host);
+  set(cells.process, String(connection.pid));
   if (connection.verdict) showFailed(cells, connection, now);
   else showOpen(cells, connection);
   row.connection = connection;
@@ -81,7 +87,7 @@ function show(row, connection, now) {
 /** Show rows from `offset` on, and leave the room of all others. */
 export function showRows(offset, total, connections, now) {
   const focused = rows.find((row) => row.contains(document.activeElement));
-  const number = focused?.connection.number;
+  const connection = focused?.connection;
   while (rows.length < connections.length) rows.push(template.cloneNode(true));
   rows.forEach((row, n) => {
     if (n >= connections.length) {
@@ -96,18 +102,20 @@ export function showRows(offset, total, connections, now) {
   const height = rowHeight();
   setHeight(above, offset * height);
   setHeight(below, (total - offset - connections.length) * height);
-  if (focused && focused.connection.number !== number) focusOn(number);
+  if (focused && !isSame(focused.connection, connection)) focusOn(connection);
 }
 
-export function showHeads(failed) {
+/** Show the heads; those of processes only if there may be several. */
+export function showHeads(failed, shared) {
+  table.classList.toggle("shared", shared);
   set(heads[0], failed ? "Verdict" : "State");
   set(heads[6], failed ? "Evidence" : "Average");
   set(heads[7], failed ? "Failed" : "Last Pong");
 }
 
 /** Move the focus to the row of a connection, if it is there. */
-export function focusOn(number) {
-  const row = rows.find((row) => row.isConnected && row.connection.number === number);
+export function focusOn(connection) {
+  const row = rows.find((row) => row.isConnected && isSame(row.connection, connection));
   row?.querySelector("button").focus({ preventScroll: true });
 }
 

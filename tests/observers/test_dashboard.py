@@ -30,6 +30,9 @@ from ..support.observers import added, overdue, pong
 from ..support.server import running, wait_until
 from ..support.serving import serving
 
+OWN = f"{socket.gethostname()}:{os.getpid()}"
+"""The identity of this process."""
+
 
 class TestDashboard:
     @pytest.fixture
@@ -103,7 +106,10 @@ class TestDashboard:
         assert failure["verdict"]["waited"] == 1.5
         assert told["lately"]["failed"] == {"silent": 1}
         assert told["process"] == {"host": socket.gethostname(), "pid": os.getpid()}
+        assert [(one["process"], one["open"]) for one in told["processes"]] == [(OWN, 3)]
+        assert (told["shared"], told["trouble"], told["read"]) == (False, None, 3)
         slowest, other, _ = told["connections"]
+        assert slowest["process"] == failure["process"] == OWN
         assert slowest["number"] == 2
         assert slowest["recent"] == [0.5, 0.25]
         assert slowest["last_pong"] < 60
@@ -135,7 +141,16 @@ class TestDashboard:
         "query",
         [
             *("limit=", "limit=-1", "limit=1e3", "offset=a", "x=1", "limit=1234567890", "&"),
-            *("state=", "state=failed", "number=x", "since=nan", "since=", "%ff"),
+            *(
+                "process=",
+                "process=%00",
+                "state=",
+                "state=failed",
+                "number=x",
+                "since=nan",
+                "since=",
+                "%ff",
+            ),
             f"search={'x' * 201}",
         ],
     )
@@ -157,6 +172,9 @@ class TestDashboard:
             ("search=chat&offset=1", [1]),
             ("number=2", [2]),
             ("number=6", []),
+            ("number=2&process=OWN", [2]),
+            ("search=chat&process=OWN", [2, 1]),
+            ("number=2&process=other", []),
         ],
     )
     def test_selection(
@@ -168,11 +186,11 @@ class TestDashboard:
         pong(connections[2], 0.5)
         overdue(connections[3])
         connections[4].keepalive._supported = False
-        told = client.get(f"/at/connections.json?{query}").json()
+        told = client.get(f"/at/connections.json?{query.replace('OWN', OWN)}").json()
         assert [one["number"] for one in told["connections"]] == numbers
         assert told["selected"] - ("offset" in query) == len(numbers)
         assert (told["total"], told["late"], told["unsupported"]) == (5, 1, 1)
-        assert ("history" in str(told["connections"])) == (query == "number=2")
+        assert ("history" in str(told["connections"])) == ("number=2" in query and numbers == [2])
 
     def test_failures_since(self, client: TestClient, live: LiveConnections) -> None:
         for number in range(3):
@@ -188,24 +206,24 @@ class TestDashboard:
         view = View(live)
         for number in range(FEW):
             added(live, number, 1.0)
-        everything = await view.select(Query())
+        everything = await (await view.now()).select(Query())
         assert len(everything) == FEW
         slow = added(live, FEW, 2.0)
-        assert await view.select(Query()) is everything
+        assert await (await view.now()).select(Query()) is everything
         assert await view.select(Query(number=slow.number)) == [slow]
         await asyncio.sleep(EVERY)
-        assert (await view.select(Query()))[0] is slow
+        assert (await (await view.now()).select(Query()))[0] is slow
         for connection in everything[1:]:
             connection.closed()
-        assert len(await view.select(Query())) == 2  # few are sorted each time
+        assert len(await (await view.now()).select(Query())) == 2  # few are sorted each time
 
     @pytest.mark.parametrize("wrong", [LiveConnections, None, "live"])
     def test_of_something_else(self, wrong: Any) -> None:
         with pytest.raises(TypeError) as refused:
             Dashboard(wrong)
         assert str(refused.value) == (
-            "Dashboard shows the LiveConnections() that KeepaliveMiddleware has among its "
-            f"observers, not {wrong!r}"
+            "Dashboard shows the LiveConnections() or SharedConnections() that "
+            f"KeepaliveMiddleware has among its observers, not {wrong!r}"
         )
 
     @pytest.mark.parametrize("query", [b"", b"search=none"])

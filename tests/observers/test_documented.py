@@ -51,6 +51,7 @@ def told() -> Any:
     [
         ("The answer", lambda told: [told]),
         ("`process`", lambda told: [told["process"]]),
+        ("Each of `processes`", lambda told: told["processes"]),
         ("`lately`", lambda told: [told["lately"]]),
         ("Each of `lately.slots`", lambda told: told["lately"]["slots"]),
         ("Each of `failures`", lambda told: told["failures"]),

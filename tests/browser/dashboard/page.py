@@ -8,7 +8,10 @@ from selenium.webdriver import ActionChains, Chrome
 
 from ...support.server import wait_until
 
-COLUMNS = ["State", "Client", "Path", "Open for", "Latency", "Recent", "Average", "Last Pong"]
+COLUMNS = [
+    *("State", "Client", "Path", "Open for", "Latency", "Recent", "Average", "Last Pong"),
+    *("Host", "Process"),
+]
 
 CHANGED = """
     const [change] = arguments;

@@ -33,14 +33,14 @@ def own(browser: Chrome, server: Process) -> Page:
 def test_a_row_each_slowest_first(page: Page) -> None:
     assert page.run("return location.pathname") == "/connections/"
     columns = page.run(
-        "return [...document.querySelectorAll('#connections th')].map((th) => th.innerText)"
+        "return [...document.querySelectorAll('#connections th')].map((th) => th.innerText.trim())"
     )
     assert [column.partition(" 0")[0] for column in columns] == COLUMNS
     assert page.text("#found") == f"{OTHERS:,} open, slowest first"
     latencies = page.latencies()
     assert latencies == sorted(latencies, reverse=True)
     assert latencies[0] > 390
-    state, client, path, _, _, _, smoothed, _ = page.rows()[0]
+    state, client, path, _, _, _, smoothed, *_ = page.rows()[0]
     assert (state, client.partition(":")[0]) == ("ok", "192.0.2.1")
     assert re.fullmatch(re.escape(HOSTILE) + r"\d+", path)
     assert re.fullmatch(r"\d+\.\d ms ± \d+\.\d ms", smoothed)
@@ -171,10 +171,11 @@ def test_it_updates_itself(own: Page, server: Process) -> None:
         own.press(Keys.ESCAPE)
         own.choose("failed")
         wait_until(lambda: own.text("#found") == "1 of the last 1 that failed")
-        [[verdict, _, path, *_, evidence, failed]] = own.rows()
+        [[verdict, _, path, *_, evidence, failed, _, process]] = own.rows()
         assert (verdict, path) == ("silent", "/real")
         assert evidence.startswith("nothing has come for ")
         assert failed.endswith(" ago")
+        assert process == str(server.popen.pid)
 
 
 def test_one_that_is_closed(own: Page, server: Process) -> None:

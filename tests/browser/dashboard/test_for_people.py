@@ -12,7 +12,8 @@ from ...support.server import wait_until
 from .app import HOSTILE, OTHERS
 from .page import CHANGED, COLUMNS, Page
 
-HIDDEN = {1400: set(), 900: {"Open for", "Average"}}
+HIDDEN = {1400: {"Host", "Process"}}
+HIDDEN[900] = {*HIDDEN[1400], "Open for", "Average"}
 HIDDEN[480] = {*HIDDEN[900], "Client", "Last Pong"}
 
 ROLES = {"button", "searchbox", "combobox", "image", "columnheader", "dialog", "RootWebArea"}
