@@ -14,7 +14,7 @@ from pathlib import Path
 from statistics import median, quantiles
 from typing import Any, NamedTuple
 
-from . import frozen, links, measure, phases
+from . import draining, frozen, links, measure, phases
 from .measure import MIDDLEWARE, Load
 
 LOOPS = ("uvloop", "asyncio")
@@ -91,7 +91,7 @@ def compared(
     measured: str,
     loop: str,
     rounds: dict[str, list[float]],
-    limit: float,
+    limit: float | None = None,
     to: list[float] | None = None,
 ) -> Iterable[Row]:
     """Return a row of CPU time for each contender; the limit is this project's.
@@ -244,6 +244,37 @@ def held(loop: str, launches: int) -> Iterable[Row]:
         yield Row("kernel, a frozen peer", loop, name, size / 1024, "KiB", limit=limit)
 
 
+def age(loop: str, launches: int) -> Iterable[Row]:
+    """Idle connections whose end is planned, as they have a `max_age`."""
+    loads = [Load(name, connections=2000, interval=1) for name in (MIDDLEWARE, measure.AGED)]
+    found = measure.idle(loads, loop, launches)
+    without, aged = (found[load] for load in loads)
+    cycles = {load.name: found[load].cpu for load in loads}
+    yield from compared("Ping and Pong, 2,000 idle", loop, cycles, to=without.cpu)
+    yield Row("memory of max_age", loop, measure.AGED, aged.memory - without.memory, "B")
+
+
+def drain(loop: str, launches: int) -> Iterable[Row]:
+    """5,000 connections that are drained, and come back to the server's successor."""
+    for case in draining.CASES:
+        found = draining.drained(case, loop)
+        for what, count in (
+            ("busiest 100 ms", found.busiest),
+            ("handshakes failed", found.failed),
+            ("handshakes above 1 s", found.long),
+        ):
+            yield Row(f"drain: {what}", loop, str(case), count, "")
+        for what, seconds in (
+            ("until all are back", found.all_back),
+            ("echo, median", found.median),
+            ("echo, 99 %", found.percentile),
+            ("echo, worst", found.worst),
+            ("successor's stall", found.successor),
+            ("server's stall", found.stall),
+        ):
+            yield Row(f"drain: {what}", loop, str(case), seconds * 1e3, "ms")
+
+
 PARTS: dict[str, Callable[[str, int], Iterable[Row]]] = {
     "echo": echoes,
     "deflate": deflated,
@@ -254,6 +285,8 @@ PARTS: dict[str, Callable[[str, int], Iterable[Row]]] = {
     "wire": wire,
     "links": ahead,
     "frozen": held,
+    "age": age,
+    "drain": drain,
 }
 
 

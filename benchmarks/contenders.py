@@ -7,6 +7,7 @@ loopback with that keepalive, and writes the port. It obeys the lines of its sta
 - `watch`: they are there; look from now on how late the event loop is.
 - `stall`: block the event loop.
 - `collect`: collect garbage.
+- `drain SECONDS`: drain the middleware over that window.
 - `report`: write, as JSON, how late it was at worst, and the ends of connections.
 
 It exits when its input ends.
@@ -24,6 +25,7 @@ import sys
 import time
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import uvicorn
@@ -39,7 +41,7 @@ from websockets.asyncio.server import ServerConnection
 from websockets.asyncio.server import serve as websockets_serve
 from websockets.exceptions import ConnectionClosed
 
-from asgi_keepalive import KeepaliveMiddleware
+from asgi_keepalive import KeepaliveMiddleware, drain
 
 from .files import allow_many_files
 
@@ -52,11 +54,17 @@ STALL = 1.0
 
 
 class Report:
-    """What the server process has seen. Times are monotonic seconds."""
+    """What the server process has seen. Times are monotonic seconds.
+
+    Attributes:
+        ends: When each connection was over, by its name.
+        stall: How late the event loop was at worst.
+        turn: How late it was at worst by what it did itself, other processes on its core apart.
+    """
 
     def __init__(self) -> None:
         self.ends: dict[str, float] = {}
-        self.stall = 0.0
+        self.stall = self.turn = 0.0
 
     def ended(self, name: str) -> None:
         """The application has been told that its connection is over."""
@@ -65,9 +73,11 @@ class Report:
     async def watch(self) -> None:
         """Look how late the event loop is, until cancelled."""
         while True:
-            began = time.monotonic()
+            began, used = time.monotonic(), time.thread_time()
             await asyncio.sleep(LOOK)
-            self.stall = max(self.stall, time.monotonic() - began - LOOK)
+            late, used = time.monotonic() - began - LOOK, time.thread_time() - used
+            self.stall = max(self.stall, late)
+            self.turn = max(self.turn, min(late, used))
 
 
 Serve = Callable[[socket.socket, Report], Coroutine[Any, Any, None]]
@@ -88,11 +98,11 @@ def _echo(report: Report) -> Any:
     return app
 
 
-def middleware(ws: Any, interval: float | None, timeout: float) -> Serve:
+def middleware(ws: Any, interval: float | None, timeout: float, **options: Any) -> Serve:
     """This project's middleware on uvicorn."""
 
     def wrap(app: Any) -> Any:
-        return KeepaliveMiddleware(app, ping_interval=interval, ping_timeout=timeout)
+        return KeepaliveMiddleware(app, ping_interval=interval, ping_timeout=timeout, **options)
 
     return _uvicorn(ws, wrap, interval, timeout)
 
@@ -172,6 +182,7 @@ def picows(ws: Any, interval: float | None, timeout: float) -> Serve:
 
 CONTENDERS: dict[str, tuple[Callable[[Any, float | None, float], Serve], str | None]] = {
     "middleware, sansio": (middleware, "websockets-sansio"),
+    "with max_age": (partial(middleware, max_age=3600), "websockets-sansio"),
     "uvicorn, sansio": (built_in, "websockets-sansio"),
     "middleware, wsproto": (middleware, "wsproto"),
     "uvicorn, wsproto": (built_in, "wsproto"),
@@ -196,10 +207,11 @@ async def main(name: str, interval: float | None, ping_timeout: float) -> None:
     make, ws = CONTENDERS[name]
     report = Report()
     watching: asyncio.Task[None] | None = None
+    draining: asyncio.Task[None] | None = None  # held, as the event loop does not
     loop = asyncio.get_running_loop()
 
     def read() -> None:
-        nonlocal watching
+        nonlocal watching, draining
         match sys.stdin.readline():
             case "fill\n":
                 # A full collection of so many objects would stop any of the contenders for half a
@@ -209,12 +221,14 @@ async def main(name: str, interval: float | None, ping_timeout: float) -> None:
             case "watch\n":
                 gc.freeze()
                 gc.enable()
-                report.stall = 0.0
+                report.stall = report.turn = 0.0
                 watching = loop.create_task(report.watch())
             case "stall\n":
                 time.sleep(STALL)
             case "collect\n":
                 gc.collect()
+            case line if line.startswith("drain "):
+                draining = loop.create_task(drain(float(line.removeprefix("drain "))))
             case "report\n":
                 if watching is not None:
                     watching.cancel()
@@ -223,6 +237,8 @@ async def main(name: str, interval: float | None, ping_timeout: float) -> None:
                 os._exit(0)
 
     listening = socket.create_server(("127.0.0.1", 0), backlog=4096)
+    # asyncio sets TCP_NODELAY only where the protocol is known, as here it is not.
+    listening = socket.socket(fileno=listening.detach())
     loop.add_reader(sys.stdin, read)
     print(listening.getsockname()[1], flush=True)
     await make(ws, interval, ping_timeout)(listening, report)

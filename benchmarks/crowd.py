@@ -12,6 +12,7 @@ import sys
 import time
 import zlib
 from collections import deque
+from collections.abc import Sequence
 from typing import Any
 
 import uvloop
@@ -118,12 +119,7 @@ class Crowd:
         self.pinged_at.clear()
         await asyncio.sleep(seconds)
         times = list(self.pinged_at)
-        first = most = 0
-        for last, at in enumerate(times):
-            while times[first] < at - TOGETHER:
-                first += 1
-            most = max(most, last - first + 1)
-        return most, len(times), TOGETHER
+        return most_together(times, TOGETHER), len(times), TOGETHER
 
     async def echo(self, size: int, count: int) -> None:
         """Let every client send so many messages of that size, each after the other's return."""
@@ -161,6 +157,16 @@ class Crowd:
         }
 
 
+def most_together(times: Sequence[float], window: float) -> int:
+    """Return how many of these times, which are in order, fall in the busiest window."""
+    first = most = 0
+    for last, at in enumerate(times):
+        while times[first] < at - window:
+            first += 1
+        most = max(most, last - first + 1)
+    return most
+
+
 def deflated(message: bytes) -> bytes:
     """Return the payload of a compressed message (RFC 7692 7.2.1)."""
     compressor = zlib.compressobj(wbits=-WINDOW_BITS)
@@ -168,9 +174,8 @@ def deflated(message: bytes) -> bytes:
     return data.removesuffix(b"\x00\x00\xff\xff")
 
 
-async def main() -> None:
+async def main(crowd: Crowd) -> None:
     """Carry out one call after the other."""
-    crowd = Crowd()
     loop = asyncio.get_running_loop()
     while line := await loop.run_in_executor(None, sys.stdin.readline):
         method, *arguments = json.loads(line)
@@ -179,4 +184,4 @@ async def main() -> None:
 
 if __name__ == "__main__":
     allow_many_files()
-    uvloop.run(main())
+    uvloop.run(main(Crowd()))

@@ -8,10 +8,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from statistics import mean, median
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 ROOT = Path(__file__).parents[1]
 
@@ -34,6 +34,7 @@ ROUND = 2.0
 """Seconds for which idle connections are measured in a round."""
 
 MIDDLEWARE = "middleware, sansio"
+AGED = "with max_age"
 
 
 class Process:
@@ -51,6 +52,12 @@ class Process:
         )
         self.pid = self._process.pid
         os.sched_setaffinity(self.pid, {cores[core % len(cores)]})
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.kill()
 
     def tell(self, line: str) -> None:
         """Write a line to its standard input."""
@@ -77,10 +84,17 @@ def cpu_of(pid: int) -> float:
 class Server(Process):
     """One contender."""
 
-    def __init__(self, name: str, loop: str, interval: float | None, timeout: float) -> None:
+    def __init__(
+        self, name: str, loop: str, interval: float | None, timeout: float, core: int = 0
+    ) -> None:
         options = json.dumps(interval), json.dumps(timeout)
-        super().__init__(0, "benchmarks.contenders", name, loop, *options)
+        super().__init__(core, "benchmarks.contenders", name, loop, *options)
         self.port: int = self.hear()
+
+    def report(self) -> Any:
+        """Return what it has seen, a `contenders.Report` as a dictionary."""
+        self.tell("report")
+        return self.hear()
 
     def cpu(self) -> float:
         """Return the CPU time that it has used so far, in seconds."""
@@ -96,8 +110,8 @@ class Server(Process):
 class Crowd(Process):
     """The clients."""
 
-    def __init__(self) -> None:
-        super().__init__(1, "benchmarks.crowd")
+    def __init__(self, module: str = "benchmarks.crowd") -> None:
+        super().__init__(1, module)
 
     def call(self, method: str, *arguments: object) -> Any:
         """Call a method of `crowd.Crowd` there."""
@@ -131,15 +145,22 @@ class Load(NamedTuple):
 @contextmanager
 def contest(loads: Iterable[Load], loop: str, timeout: float = 20) -> Iterator[dict[Load, Entry]]:
     """Run contenders at the same time, so that what disturbs one disturbs all."""
-    entries: dict[Load, Entry] = {}
-    try:
-        for load in loads:
-            entries[load] = Entry(Server(load.name, loop, load.interval, timeout), Crowd())
-        yield entries
-    finally:
-        for entry in entries.values():
-            entry.server.kill()
-            entry.crowd.kill()
+    loads = list(loads)
+    with entered(loads, loop, timeout) as entries:
+        yield dict(zip(loads, entries, strict=True))
+
+
+@contextmanager
+def entered(loads: Iterable[Load], loop: str, timeout: float = 20) -> Iterator[list[Entry]]:
+    """Run contenders at the same time; the same may run several times."""
+    with ExitStack() as stack:
+        yield [
+            Entry(
+                stack.enter_context(Server(load.name, loop, load.interval, timeout)),
+                stack.enter_context(Crowd()),
+            )
+            for load in loads
+        ]
 
 
 def echo(
@@ -293,8 +314,7 @@ def outage(
         time.sleep(QUIET)
         share = (server.cpu() - before) / QUIET
         seen = crowd.call("fall_silent", interval + timeout + SETTLE)
-        server.tell("report")
-        report = server.hear()
+        report = server.report()
     late = [
         report["ends"][name] - pinged_at - timeout
         for name, pinged_at in seen["pinged_at"].items()

@@ -8,7 +8,7 @@ import socket
 import ssl
 import threading
 from contextlib import suppress
-from typing import BinaryIO, Self
+from typing import BinaryIO
 
 from tests.support.client import PING, PONG, frame, upgrade
 
@@ -31,12 +31,6 @@ class Server(Process):
         super().__init__(0, "benchmarks.streams", loop, address, *options)
         self.address = address
         self.port: int = self.hear()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.kill()
 
     def report(self) -> tuple[dict[str, list[float]], int]:
         """Return the round trips since the last report, and what the kernel holds in bytes."""
