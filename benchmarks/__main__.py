@@ -12,26 +12,13 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from statistics import median, quantiles
-from typing import Any, NamedTuple
+from typing import Any
 
-from . import draining, frozen, links, measure, phases
+from . import draining, frozen, links, measure, outages, phases
 from .measure import MIDDLEWARE, Load
+from .rows import BASE, Row, compared, to_without
 
 LOOPS = ("uvloop", "asyncio")
-
-NOISE = 0.03
-"""By how much a ratio may miss what it is to be."""
-
-BASE = {
-    MIDDLEWARE: "uvicorn, sansio",
-    "uvicorn, sansio": "uvicorn, sansio",
-    "no keepalive, sansio": "uvicorn, sansio",
-    "websockets": "uvicorn, sansio",
-    "picows": "uvicorn, sansio",
-    "middleware, wsproto": "uvicorn, wsproto",
-    "uvicorn, wsproto": "uvicorn, wsproto",
-}
-"""What each contender is compared with."""
 
 ECHO = {"uvloop": 0.80, "asyncio": 0.60}
 """What the ratio of an echo is to be at most, with sansio, by the event loop."""
@@ -46,72 +33,6 @@ MEASURED_TOGETHER = (
     (MIDDLEWARE, "uvicorn, sansio", "no keepalive, sansio", "websockets", "picows"),
     ("middleware, wsproto", "uvicorn, wsproto"),
 )
-
-
-class Row(NamedTuple):
-    """One figure of one contender, as it is printed and written.
-
-    Attributes:
-        ratio: To what it is compared with, the median of all rounds; `None` if to nothing.
-        spread: The ratio's quartiles.
-        limit: What the ratio, or without one the figure, is to be at most; `None` if anything.
-    """
-
-    measured: str
-    loop: str
-    contender: str
-    figure: float
-    unit: str
-    ratio: float | None = None
-    spread: tuple[float, float] | None = None
-    limit: float | None = None
-
-    @property
-    def good(self) -> bool:
-        """Whether the limit is kept."""
-        if self.limit is None:
-            return True
-        if self.ratio is not None:
-            return self.ratio <= self.limit + NOISE
-        return self.figure <= self.limit
-
-    def __str__(self) -> str:
-        figure = f"{self.figure:.4g} {self.unit}"
-        ratio = "" if self.ratio is None else f"{self.ratio:.2f}x"
-        spread = "" if self.spread is None else "{:.2f} to {:.2f}".format(*self.spread)
-        limit = "" if self.limit is None else f"at most {self.limit:g}"
-        verdict = "" if self.limit is None else "good" if self.good else "MISSED"
-        return (
-            f"{self.measured:27} {self.loop:8} {self.contender:21} {figure:>14} {ratio:>6} "
-            f"{spread:>13}  {limit:13} {verdict}"
-        )
-
-
-def compared(
-    measured: str,
-    loop: str,
-    rounds: dict[str, list[float]],
-    limit: float | None = None,
-    to: list[float] | None = None,
-) -> Iterable[Row]:
-    """Return a row of CPU time for each contender; the limit is this project's.
-
-    A contender is compared with its `BASE`, unless with the rounds given as `to`.
-    """
-    for name, seconds in rounds.items():
-        base = to or rounds[BASE[name]]
-        ratios = [mine / other for mine, other in zip(seconds, base, strict=True)]
-        low, _, high = quantiles(ratios, n=4)
-        yield Row(
-            measured,
-            loop,
-            name,
-            median(seconds) * 1e6,
-            "us",
-            None if base is seconds else median(ratios),
-            None if base is seconds else (low, high),
-            limit if name.startswith("middleware") else None,
-        )
 
 
 def echoes(loop: str, launches: int) -> Iterable[Row]:
@@ -152,7 +73,7 @@ def cycles(loop: str, launches: int) -> Iterable[Row]:
 def scale(loop: str, launches: int) -> Iterable[Row]:
     """9,000 connections, of which half fall silent at once."""
     for name in MIDDLEWARE, "uvicorn, sansio", "websockets":
-        found = measure.outage(name, loop, connections=9000)
+        found = outages.outage(name, loop, connections=9000)
         limits = {"late": 0.02, "early": found.clients_stall, "echo": 0.02}
         if name != MIDDLEWARE:
             limits = {}
@@ -227,16 +148,6 @@ def ahead(loop: str, launches: int) -> Iterable[Row]:
         yield from to_without(f"CPU, 1 MB as {size // 1024} KiB", loop, rounds)
 
 
-def to_without(
-    measured: str, loop: str, rounds: dict[str, list[float]], limit: float | None = None
-) -> Iterable[Row]:
-    """Return a row for the middleware as it is, compared with the one without the bound."""
-    (name, mine), (other, base) = rounds.items()
-    ratio = median(mine) / median(base)
-    yield Row(measured, loop, name, median(mine) * 1e3, "ms", ratio, limit=limit)
-    yield Row(measured, loop, other, median(base) * 1e3, "ms")
-
-
 def held(loop: str, launches: int) -> Iterable[Row]:
     """What the kernel holds for peers that read nothing under a stream."""
     for name, size in frozen.frozen(loop).items():
@@ -254,27 +165,6 @@ def age(loop: str, launches: int) -> Iterable[Row]:
     yield Row("memory of max_age", loop, measure.AGED, aged.memory - without.memory, "B")
 
 
-def drain(loop: str, launches: int) -> Iterable[Row]:
-    """5,000 connections that are drained, and come back to the server's successor."""
-    for case in draining.CASES:
-        found = draining.drained(case, loop)
-        for what, count in (
-            ("busiest 100 ms", found.busiest),
-            ("handshakes failed", found.failed),
-            ("handshakes above 1 s", found.long),
-        ):
-            yield Row(f"drain: {what}", loop, str(case), count, "")
-        for what, seconds in (
-            ("until all are back", found.all_back),
-            ("echo, median", found.median),
-            ("echo, 99 %", found.percentile),
-            ("echo, worst", found.worst),
-            ("successor's stall", found.successor),
-            ("server's stall", found.stall),
-        ):
-            yield Row(f"drain: {what}", loop, str(case), seconds * 1e3, "ms")
-
-
 PARTS: dict[str, Callable[[str, int], Iterable[Row]]] = {
     "echo": echoes,
     "deflate": deflated,
@@ -286,7 +176,7 @@ PARTS: dict[str, Callable[[str, int], Iterable[Row]]] = {
     "links": ahead,
     "frozen": held,
     "age": age,
-    "drain": drain,
+    "drain": draining.rows,
 }
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from statistics import median, quantiles
 from typing import NamedTuple
 
 from .measure import MIDDLEWARE, SETTLE, Crowd, Server
+from .rows import Row
 
 CONNECTIONS = 5000
 
@@ -101,3 +103,24 @@ def _round(case: Case, loop: str) -> Drained:
             successor.report()["turn"],
             server.report()["turn"],
         )
+
+
+def rows(loop: str, launches: int) -> Iterable[Row]:
+    """5,000 connections that are drained, and come back to the server's successor."""
+    for case in CASES:
+        found = drained(case, loop)
+        for what, count in (
+            ("busiest 100 ms", found.busiest),
+            ("handshakes failed", found.failed),
+            ("handshakes above 1 s", found.long),
+        ):
+            yield Row(f"drain: {what}", loop, str(case), count, "")
+        for what, seconds in (
+            ("until all are back", found.all_back),
+            ("echo, median", found.median),
+            ("echo, 99 %", found.percentile),
+            ("echo, worst", found.worst),
+            ("successor's stall", found.successor),
+            ("server's stall", found.stall),
+        ):
+            yield Row(f"drain: {what}", loop, str(case), seconds * 1e3, "ms")
