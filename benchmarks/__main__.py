@@ -14,7 +14,7 @@ from pathlib import Path
 from statistics import median, quantiles
 from typing import Any
 
-from . import draining, frozen, links, measure, outages, phases
+from . import draining, frozen, links, measure, outages, phases, sharing
 from .measure import MIDDLEWARE, Load
 from .rows import BASE, Row, compared, to_without
 
@@ -177,6 +177,7 @@ PARTS: dict[str, Callable[[str, int], Iterable[Row]]] = {
     "frozen": held,
     "age": age,
     "drain": draining.rows,
+    "shared": sharing.rows,
 }
 
 

@@ -42,8 +42,13 @@ from websockets.asyncio.server import serve as websockets_serve
 from websockets.exceptions import ConnectionClosed
 
 from asgi_keepalive import KeepaliveMiddleware, drain
+from asgi_keepalive.observers.live import LiveConnections
+from asgi_keepalive.observers.shared import SharedConnections
 
 from .files import allow_many_files
+
+REDIS = "BENCHMARK_REDIS"
+"""This variable of the environment has the URL of the Redis."""
 
 LOOK = 0.005
 """Seconds from one look at how late the event loop is to the next."""
@@ -105,6 +110,16 @@ def middleware(ws: Any, interval: float | None, timeout: float, **options: Any) 
         return KeepaliveMiddleware(app, ping_interval=interval, ping_timeout=timeout, **options)
 
     return _uvicorn(ws, wrap, interval, timeout)
+
+
+def live(ws: Any, interval: float | None, timeout: float) -> Serve:
+    """The same with a list of this process's connections."""
+    return middleware(ws, interval, timeout, observers=[LiveConnections()])
+
+
+def shared(ws: Any, interval: float | None, timeout: float) -> Serve:
+    """The same with a view of all processes."""
+    return middleware(ws, interval, timeout, observers=[SharedConnections(os.environ[REDIS])])
 
 
 def built_in(ws: Any, interval: float | None, timeout: float) -> Serve:
@@ -183,6 +198,8 @@ def picows(ws: Any, interval: float | None, timeout: float) -> Serve:
 CONTENDERS: dict[str, tuple[Callable[[Any, float | None, float], Serve], str | None]] = {
     "middleware, sansio": (middleware, "websockets-sansio"),
     "with max_age": (partial(middleware, max_age=3600), "websockets-sansio"),
+    "LiveConnections": (live, "websockets-sansio"),
+    "SharedConnections": (shared, "websockets-sansio"),
     "uvicorn, sansio": (built_in, "websockets-sansio"),
     "middleware, wsproto": (middleware, "wsproto"),
     "uvicorn, wsproto": (built_in, "wsproto"),
