@@ -104,6 +104,11 @@ class Group:
         return Draining(self._total, left, self.refused, self._ends_at)
 
     @property
+    def close_timeout(self) -> float:
+        """How long a close may take."""
+        return self._settings.close_timeout
+
+    @property
     def seconds_left(self) -> float:
         """How long a drain still goes on."""
         return max(0.0, (self._ends_at or 0.0) - time.monotonic())
@@ -118,7 +123,7 @@ class Group:
 
     def exit(self, grace: float) -> None:
         """The server exits: drain within the seconds that it leaves to its connections."""
-        reserved = min(self._settings.close_timeout, grace * RESERVED)
+        reserved = min(self.close_timeout, grace * RESERVED)
         self.begin(min(self._settings.drain_window or 0.0, grace - reserved), grace - REST)
 
     def begin(self, window: float, grace: float = inf) -> None:

@@ -110,7 +110,7 @@ class KeepaliveMiddleware:
         draining = self._groups.draining
         if draining is not None:
             draining.refused += 1
-            await turn_away(scope, receive, send, draining.seconds_left)
+            await turn_away(scope, receive, send, draining, find)
             return
         outer = find_keepalive(scope)
         if outer is not None:

@@ -9,11 +9,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any
 
-from .extension import Event, Receive, Scope, Send
+from .drain import Group
+from .extension import Event, Receive, Scope, Send, Server
+from .levels import Levels
 from .log import logger, name
 from .observers import Factory
 from .planned import RESTART
@@ -42,30 +44,38 @@ async def refuse(scope: Scope, keepalive: Keepalive, receive: Receive, send: Sen
             await send({"type": "websocket.close", "code": CODE, "reason": REASON})
 
 
-async def turn_away(scope: Scope, receive: Receive, send: Send, seconds: float) -> None:
+async def turn_away(
+    scope: Scope, receive: Receive, send: Send, group: Group, find: Callable[..., object]
+) -> None:
     """Refuse a connection, as the server is being drained.
 
     Args:
         scope: The connection's ASGI scope.
         receive: The server's.
         send: The server's.
-        seconds: How long the drain still goes on.
+        group: The connections that are being drained.
+        find: Finds the server's side.
     """
     with contextlib.suppress(OSError):  # the peer has gone
         first = await _first(receive)
         if first == "websocket.connect" and DENIAL in (scope.get("extensions") or {}):
-            headers = [(b"retry-after", b"%d" % math.ceil(seconds)), (b"content-length", b"0")]
+            headers = [(b"retry-after", b"%d" % math.ceil(group.seconds_left)), (b"content-length", b"0")]
             start = {"type": f"{DENIAL}.start", "status": 503, "headers": headers}
             await send(start)
             await send({"type": f"{DENIAL}.body", "body": b""})
-            return
-        if first == "websocket.connect":
-            # Refused before accept it would be told 403, as if it were not to come back. A browser
-            # wants one of the subprotocols that it offers.
-            offered = scope.get("subprotocols") or [None]
-            await send({"type": "websocket.accept", "subprotocol": offered[0], "headers": []})
-        if first != "websocket.disconnect":
-            await send({"type": "websocket.close", "code": RESTART.code, "reason": RESTART.reason})
+        elif first != "websocket.disconnect":
+            server = find(scope, receive, send)
+            if isinstance(server, Server):
+                send = server.send
+            if first == "websocket.connect":
+                # Refused before accept it would be told 403, as if it were not to come back. A
+                # browser wants one of the subprotocols that it offers.
+                chosen = (scope.get("subprotocols") or [None])[0]
+                await send({"type": "websocket.accept", "subprotocol": chosen, "headers": []})
+            if isinstance(server, Server):  # daphne itself refuses to send this code
+                Levels(server).fail(*RESTART, group.close_timeout)
+            else:
+                await send({"type": "websocket.close", **RESTART._asdict()})
 
 
 async def _first(receive: Receive) -> str | None:

@@ -262,7 +262,7 @@ class TestHandshakes:
         server = FakeServer(middleware)
         server.incoming.get_nowait()
         await server.task
-        assert [event["type"] for event in server.sent] == ["websocket.close"]
+        assert server.failures == [(1012, "service restart", 10.0)]
 
     @in_no_time
     async def test_handshake_that_has_begun_before(self) -> None:
