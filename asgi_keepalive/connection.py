@@ -136,7 +136,6 @@ class Connection:
             return
         if planned is not None and planned.at <= end.at:
             if planned.why is end.why:
-                planned.abort_at = min(planned.abort_at, end.abort_at)
                 return
             end.at = planned.at
         self._unplan()
@@ -338,9 +337,9 @@ class Connection:
         """Close the connection as planned."""
         planned = self._planned
         assert planned is not None  # or its timer had been cancelled
-        left = max(SHORTEST, planned.abort_at - time.monotonic())
+        timeout = min(self.keepalive.close_timeout, max(SHORTEST, planned.left()))
         self.keepalive._ended = planned.why.reason
-        if self._close(Step.ENDED, planned.why, min(self.keepalive.close_timeout, left)):
+        if self._close(Step.ENDED, planned.why, timeout):
             self._report.closed()
 
     # Failing the connection (RFC 6455 7.1.7).

@@ -21,9 +21,6 @@ from .settings import Settings
 from .state import Keepalive
 from .states import LIVING, State
 
-LOOK = 0.05
-"""Seconds between two looks at whether all have gone."""
-
 EVERY = 1.0
 """Seconds between two lines of the log that tell of the progress."""
 
@@ -60,7 +57,7 @@ class Draining:
         total: So many connections were open when it began, or have been accepted since.
         left: So many of them are still open.
         refused: So many handshakes have been refused.
-        ends_at: When the last of them is closed, in seconds of `time.monotonic()`.
+        ends_at: When the last of them is closed at the latest, in seconds of `time.monotonic()`.
     """
 
     total: int
@@ -82,6 +79,7 @@ class Group:
     def __init__(self, settings: Settings) -> None:
         self.refused = 0
         self._abort_at = inf
+        self._empty = asyncio.Event()
         self._ends_at: float | None = None  # of a drain
         self._members: set[Member] = set()
         self._random = random.Random()  # an application may seed the one that is shared
@@ -120,6 +118,8 @@ class Group:
     def leave(self, connection: Member) -> None:
         """The application of a connection has returned."""
         self._members.discard(connection)
+        if not self._members:
+            self._empty.set()
 
     def exit(self, grace: float) -> None:
         """The server exits: drain within the seconds that it leaves to its connections."""
@@ -134,15 +134,12 @@ class Group:
             grace: And gone in so many.
         """
         now = time.monotonic()
-        ends_at = min(now + window, self._ends_at or inf)
-        abort_at = min(now + grace, self._abort_at)
-        if (ends_at, abort_at) == (self._ends_at, self._abort_at):
-            return
-        self._ends_at, self._abort_at = ends_at, abort_at
-        self._window = max(0.0, ends_at - now)
-        if self._task is not None:
-            self._task.cancel()
-        self._task = asyncio.create_task(self._drain(now))
+        self._abort_at = min(self._abort_at, now + grace)
+        if self._ends_at is None or now + window < self._ends_at:
+            self._ends_at, self._window = now + window, window
+            if self._task is not None:
+                self._task.cancel()
+            self._task = asyncio.create_task(self._drain(now))
 
     async def drained(self) -> None:
         """Wait until all have gone, or could have."""
@@ -167,19 +164,27 @@ class Group:
 
     def _plan(self, connection: Member, at: float) -> None:
         reconnect_after = self._random.uniform(0, self._window)
-        connection.plan(PlannedEnd(at, RESTART, reconnect_after, self._abort_at))
+        connection.plan(PlannedEnd(at, RESTART, reconnect_after, self._left))
+
+    def _left(self) -> float:
+        """In how many seconds all have to be gone."""
+        return self._abort_at - time.monotonic()
 
     async def _until_gone(self) -> None:
         """Wait until all have gone, or could have; tell of the progress meanwhile."""
         timeouts = [one.keepalive.close_timeout for one in self._members]
         assert self._ends_at is not None  # as it has begun
-        end = min(self._ends_at + max(timeouts, default=0.0), self._abort_at) + REST
+        last = self._ends_at + max(timeouts, default=0.0)
         next_line = time.monotonic() + EVERY
-        while self._members and (now := time.monotonic()) < end:
-            await asyncio.sleep(min(end - now, LOOK))
-            if now >= next_line:
-                next_line += EVERY
-                self._tell()
+        self._empty.clear()
+        while self._members and (left := min(last, self._abort_at) + REST - time.monotonic()) > 0:
+            try:
+                async with asyncio.timeout(min(left, next_line - time.monotonic())):
+                    await self._empty.wait()
+            except TimeoutError:
+                if self._members and time.monotonic() >= next_line:
+                    next_line += EVERY
+                    self._tell()
         if self._total:
             self._tell()
 

@@ -41,18 +41,22 @@ class PlannedEnd:
         at: When it is to be closed, in monotonic seconds.
         why: What its Close frame tells.
         reconnect_after: So many seconds later a page may come back.
-        abort_at: When TCP has to be gone at the latest, in monotonic seconds.
+        left: Tells in how many seconds TCP has to be gone at the latest.
     """
 
-    __slots__ = ("_timer", "abort_at", "at", "reconnect_after", "why")
+    __slots__ = ("_timer", "at", "left", "reconnect_after", "why")
 
     def __init__(
-        self, at: float, why: Why, reconnect_after: float = 0.0, abort_at: float = inf
+        self,
+        at: float,
+        why: Why,
+        reconnect_after: float = 0.0,
+        left: Callable[[], float] = lambda: inf,
     ) -> None:
         self.at = at
         self.why = why
         self.reconnect_after = reconnect_after
-        self.abort_at = abort_at
+        self.left = left
         self._timer: asyncio.TimerHandle | None = None
 
     def call_at(self, at: float, callback: Callable[[], None]) -> None:

@@ -59,7 +59,8 @@ async def turn_away(
     with contextlib.suppress(OSError):  # the peer has gone
         first = await _first(receive)
         if first == "websocket.connect" and DENIAL in (scope.get("extensions") or {}):
-            headers = [(b"retry-after", b"%d" % math.ceil(group.seconds_left)), (b"content-length", b"0")]
+            after = b"%d" % math.ceil(group.seconds_left)
+            headers = [(b"retry-after", after), (b"content-length", b"0")]
             start = {"type": f"{DENIAL}.start", "status": 503, "headers": headers}
             await send(start)
             await send({"type": f"{DENIAL}.body", "body": b""})

@@ -310,7 +310,7 @@ class TestProgress:
         await middleware.drain(5)
         lines = [record.getMessage() for record in caplog.records]
         assert lines[0] == "draining 5 connections over 5 s"
-        assert "draining: 3 of 5 connections are closed, the last will be in 2.9" in lines[2]
+        assert "draining: 3 of 5 connections are closed, the last will be in 3 s" in lines[2]
         assert lines[-1] == "drained: 5 connections closed"
         assert len(lines) == 5
 

@@ -20,6 +20,7 @@ app.add_middleware(
     ping_timeout=json.loads(os.environ.get("PING_TIMEOUT", "0.3")),
     close_timeout=json.loads(os.environ.get("CLOSE_TIMEOUT", "0.5")),
     required=json.loads(os.environ.get("REQUIRED", "false")),
+    drain_window=json.loads(os.environ.get("DRAIN_WINDOW", "null")),
 )
 
 

@@ -5,6 +5,9 @@ It leaves its connections alone for `graceful_timeout`, and then cancels what ru
 
 from __future__ import annotations
 
+import contextlib
+import multiprocessing
+import signal
 from contextvars import Context
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -22,6 +25,7 @@ class Exit:
     def __init__(self, tcp: Any) -> None:
         self._adapters: set[Adapter] = set()
         self._grace: float = tcp.config.graceful_timeout
+        _catch_sigterm(tcp)
         # In an empty context: that of the application would be kept for as long.
         self._watching = tcp.loop.create_task(
             self._watch(tcp.context.terminated), context=Context()
@@ -42,6 +46,17 @@ class Exit:
         await terminated.wait()
         for adapter in list(self._adapters):
             adapter.announce_exit(self._grace)
+
+
+def _catch_sigterm(tcp: Any) -> None:
+    """Let one of several workers exit at SIGTERM as one that is alone does.
+
+    hypercorn sends it to all as soon as the first has exited. They have no handler, and would die.
+    """
+    if multiprocessing.parent_process() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        # Windows knows no handlers, nor do threads.
+        with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):
+            tcp.loop.add_signal_handler(signal.SIGTERM, tcp.context.terminate._event.set)
 
 
 _exits: WeakKeyDictionary[Any, Exit] = WeakKeyDictionary()

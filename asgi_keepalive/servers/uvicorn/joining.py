@@ -97,16 +97,26 @@ def declare(protocol: Any, join: Callable[[Any], Endpoint], own_send: Send) -> S
     return send
 
 
-def grace(protocol: Any) -> float:
+def announce_exit(protocol: Any) -> bool:
+    """Tell of the server's exit; return whether somebody else closes the connection."""
+    transport = protocol.transport
+    return transport.on_exit is not None and bool(transport.announce_exit(_grace(protocol.config)))
+
+
+def _grace(config: Any) -> float:
     """Return for how many seconds uvicorn leaves open connections alone when it exits.
 
-    By itself it waits for them without bound. gunicorn kills a worker that does.
+    By itself it waits for them without bound. gunicorn kills a worker that does, or that does not
+    notify it.
     """
-    config = protocol.config
-    worker = getattr(config.callback_notify, "__self__", None)
-    killed = getattr(getattr(worker, "cfg", None), "graceful_timeout", inf) - KILLED_EARLY
     own = config.timeout_graceful_shutdown
-    return max(0.0, killed if own is None else min(own, killed))
+    grace: float = inf if own is None else own
+    worker: Any = getattr(config.callback_notify, "__self__", None)
+    if hasattr(worker, "cfg"):
+        worker.notify()  # uvicorn itself does no more
+        killed = min(worker.cfg.graceful_timeout, worker.cfg.timeout or inf)  # 0 is for never
+        grace = max(0.0, min(grace, killed - KILLED_EARLY))
+    return grace
 
 
 @functools.cache

@@ -153,7 +153,7 @@ class JoinedProtocol(WebSocketProtocol):
 
     def shutdown(self) -> None:
         # uvicorn's own would write another Close frame, which its libraries refuse.
-        if self.state is State.OPEN and self.transport.announce_exit(joining.grace(self)):
+        if self.state is State.OPEN and joining.announce_exit(self):
             return
         self.transport.close_at_exit(super().shutdown)
 

@@ -118,7 +118,7 @@ class NewerAdapter(ReadingAdapter):
 
     def _shutdown(self) -> None:
         protocol = self.protocol
-        if self.is_open() and self.transport.announce_exit(joining.grace(protocol)):
+        if self.is_open() and joining.announce_exit(protocol):
             return
         self.transport.close_at_exit(functools.partial(type(protocol).shutdown, protocol))
 
