@@ -54,7 +54,7 @@ class KeepaliveMiddleware:
             are told of it.
         drain_window: Over how long the open connections are closed with 1012 when the server exits,
             one after another; less if the server waits for less. `None` leaves that to the server,
-            which closes them as it does. daphne does not tell of its exit: `drain` it before.
+            which closes them as it does.
         observers: Callables that take the scope of a connection and return what is told of it, an
             `Observer`, or `None` to leave it out; see `asgi_keepalive.observers`.
 

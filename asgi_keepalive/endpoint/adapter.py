@@ -32,12 +32,9 @@ class Adapter(ABC):
         loop: The event loop.
         transport: The server's transport, one of asyncio's or like it; a `BoundedTransport` from
             `use_transport` on.
-        tells_exit: Whether the server's exit can be told in time, so that others may close.
     """
 
     __slots__ = ("loop", "transport")
-
-    tells_exit = True
 
     loop: asyncio.AbstractEventLoop
     transport: Any

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from websockets.exceptions import ProtocolError
@@ -27,9 +27,6 @@ from .frames import LONGEST_REASON, SHORT, ping_frame
 from .receiver import Receiver
 from .receiving import receive
 
-ALL = tuple(Extension.__annotations__)
-BUT_EXIT = tuple(name for name in ALL if name != "announce_exit")
-
 
 class Functions(Mapping[str, Any]):
     """The extension's functions of an endpoint, each made when it is looked up.
@@ -43,16 +40,16 @@ class Functions(Mapping[str, Any]):
         self._endpoint = endpoint
 
     def __getitem__(self, name: str) -> Callable[..., Any]:
-        if name not in self._endpoint.functions:
+        if name not in Extension.__annotations__:
             raise KeyError(name)
         function: Callable[..., Any] = getattr(self._endpoint, name)
         return function
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._endpoint.functions)
+        return iter(Extension.__annotations__)
 
     def __len__(self) -> int:
-        return len(self._endpoint.functions)
+        return len(Extension.__annotations__)
 
 
 class Endpoint:
@@ -100,11 +97,6 @@ class Endpoint:
         if isinstance(adapter, ReadingAdapter):
             self._receiver = receive(adapter, transport, self)
             self._receiver.begin()  # if the application has accepted before
-
-    @property
-    def functions(self) -> Collection[str]:
-        """The names of the extension's functions that are offered."""
-        return ALL if self._adapter.tells_exit else BUT_EXIT
 
     # The middleware calls these.
 

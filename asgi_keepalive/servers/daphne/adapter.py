@@ -15,6 +15,7 @@ from ...endpoint.closing import BoundedTransport
 from ...endpoint.inflate import Inflater
 from ...endpoint.queue import ReadAheadQueue
 from ...extension import Disconnected, Event, Send
+from .exiting import Application
 from .transport import Transport, tcp_of
 
 MAX_UNREAD = 32
@@ -70,13 +71,14 @@ class DaphneAdapter(ReadingAdapter):
     """
 
     max_unread = MAX_UNREAD
-    tells_exit = False  # daphne cancels its applications first
 
     def __init__(self, protocol: Any, task: asyncio.Task[None]) -> None:
         self.loop = asyncio.get_running_loop()
         self.max_size = protocol.maxMessagePayloadSize or None
         self.twisted_transport = protocol.transport
         self.transport = Transport(protocol.transport)
+        self._application: Application | None = None  # if others close when the server exits
+        self._is_spared = False
         self._lost: Deferred[None] | None = None
         self._protocol = protocol
         self._writable = asyncio.Event()
@@ -92,6 +94,11 @@ class DaphneAdapter(ReadingAdapter):
         protocol.closeHandshakeTimeout = 0  # but TCP is aborted
         self.transport = protocol.transport = transport
         _close_at_exit(protocol.server, tcp_of(self.twisted_transport).reactor)
+
+    def watch_exit(self) -> None:
+        details = self._protocol.server.connections[self._protocol]
+        self._application = Application(details["application_instance"], self._spare)
+        details["application_instance"] = self._application
 
     def use_queue(self, queue: ReadAheadQueue) -> None:
         own = self._protocol.application_queue
@@ -153,6 +160,7 @@ class DaphneAdapter(ReadingAdapter):
 
     def failed(self, code: int, reason: str) -> None:
         self.end_reading(code, reason)
+        self._end_spared()
 
     def end_reading(self, code: int, reason: str) -> None:
         """Tell the application of the end; the first such call counts."""
@@ -163,19 +171,36 @@ class DaphneAdapter(ReadingAdapter):
 
     def connection_lost(self, exc: Any) -> None:
         self._protocol.connectionLost(exc)
+        self._end_spared()
         if self._lost is not None:
             self._lost.callback(None)
 
     def _application_done(self, task: asyncio.Task[None]) -> None:
         """Close the connection, unless daphne will do so, because of an exception."""
+        self._application = None
         if self.is_open() and (task.cancelled() or task.exception() is None):
             self._protocol.sendCloseFrame(self._protocol.CLOSE_STATUS_CODE_NORMAL)
 
-    def shut_down(self) -> Deferred[None]:
+    def shut_down(self) -> list[Deferred[None]]:
         """The server exits: return what fires when the connection is gone."""
         self._lost = Deferred()
-        self.transport.close_at_exit(self._tell_and_close)
-        return self._lost
+        if not self._spare():
+            self.transport.close_at_exit(self._tell_and_close)
+        elif self._application is not None:
+            return [self._lost, Deferred.fromFuture(self._application)]
+        return [self._lost]
+
+    def _spare(self) -> bool:
+        """The server exits: return whether others close the connection."""
+        if not self._is_spared:
+            # daphne waits for its applications without bound.
+            self._is_spared = self.is_open() and self.transport.announce_exit(inf)
+        return self._is_spared and self.is_open()
+
+    def _end_spared(self) -> None:
+        """Let daphne's cancel come, so much later."""
+        if self._is_spared and self._application is not None:
+            self._application.cancel_after(self.transport.close_timeout)
 
     def _tell_and_close(self) -> None:
         if self.is_open():
@@ -196,4 +221,5 @@ def _close_at_exit(server: Any, reactor: Any) -> None:
 
 def _shut_down(server: Any) -> Deferred[Any]:
     connections = [one for one in server.connections if type(one) is JoinedProtocol]
-    return DeferredList([one.adapter.shut_down() for one in connections if one.transport.connected])
+    waits = [one.adapter.shut_down() for one in connections if one.transport.connected]
+    return DeferredList([wait for several in waits for wait in several], consumeErrors=True)
