@@ -1,4 +1,4 @@
-"""Draining on real servers: asked for, and when they exit."""
+"""Planned ends on real servers: by age, and in a drain, asked for or at the exit."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ from asgi_keepalive.servers.uvicorn import joining
 
 from ..conftest import Reports, Serve
 from ..support.applications import accept, echo
-from ..support.client import CLOSE, TEXT, Client, close_code
+from ..support.asking import ASKING, next_heartbeat
+from ..support.client import CLOSE, TEXT, Client, close_code, frame
 from ..support.h2 import HTTP2
 from ..support.process import started, uvicorn
 from ..support.server import Server, kernel_sockets, wait_until
@@ -132,6 +133,31 @@ class TestExit:
                 assert client.until_end() == []
         assert (4000, "") in frames
         exits(server)
+
+
+class TestMaxAge:
+    @pytest.mark.parametrize("loop", ["asyncio"])
+    def test_in_the_midst_of_a_message(self, serve: Serve, reports: Reports) -> None:
+        async def app(*call: Any) -> None:
+            reports.put(await until_told(*call))
+
+        server = serve(app, **{**QUIET, "max_age": 0.5})
+        began = time.monotonic()
+        with Client(server.port).open() as client:
+            client.socket.sendall(frame(TEXT, b"a part", fin=False))
+            assert close_code(client.expect(CLOSE)) == (1001, "max age")
+            assert 0.45 <= time.monotonic() - began < 0.5 + LATE
+            client.socket.sendall(frame(0, b"the rest") + frame(CLOSE, b"\x03\xe9"))
+            assert client.until_end() == []
+        assert (told := reports.get()) == {**told, "code": 1001, "reason": "max age"}
+
+    @pytest.mark.parametrize("loop", ["asyncio"])
+    def test_page_is_told_before(self, serve: Serve) -> None:
+        server = serve(until_told, **{**QUIET, "max_age": 0.5, "notice": 0.2})
+        with Client(server.port, path=ASKING).open() as client:
+            assert "reconnectAfter" not in next_heartbeat(client)
+            assert next_heartbeat(client)["reconnectAfter"] == 0
+            assert close_code(client.expect(CLOSE)) == (1001, "max age")
 
 
 @pytest.mark.parametrize("ws", ["daphne"])
