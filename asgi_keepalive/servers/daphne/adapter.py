@@ -184,18 +184,18 @@ class DaphneAdapter(ReadingAdapter):
     def shut_down(self) -> list[Deferred[None]]:
         """The server exits: return what fires when the connection is gone."""
         self._lost = Deferred()
-        if not self._spare():
-            self.transport.close_at_exit(self._tell_and_close)
-        elif self._application is not None:
+        if self._application is not None and self._spare():
             return [self._lost, Deferred.fromFuture(self._application)]
+        self.transport.close_at_exit(self._tell_and_close)
         return [self._lost]
 
     def _spare(self) -> bool:
         """The server exits: return whether others close the connection."""
-        if not self._is_spared:
-            # daphne waits for its applications without bound.
-            self._is_spared = self.is_open() and self.transport.announce_exit(inf)
-        return self._is_spared and self.is_open()
+        if self._application is None or not self.is_open():
+            return False
+        # daphne waits for its applications without bound.
+        self._is_spared = self._is_spared or self.transport.announce_exit(inf)
+        return self._is_spared
 
     def _end_spared(self) -> None:
         """Let daphne's cancel come, so much later."""
