@@ -140,6 +140,7 @@ class Group:
             if self._task is not None:
                 self._task.cancel()
             self._task = asyncio.create_task(self._drain(now))
+            self._task.add_done_callback(self._done)
 
     async def drained(self) -> None:
         """Wait until all have gone, or could have."""
@@ -147,20 +148,20 @@ class Group:
             await asyncio.wait([task])
 
     async def _drain(self, began: float) -> None:
-        try:
-            waiting = [one for one in self._members if one.state in LIVING]
-            self._random.shuffle(waiting)
-            self._total = self._total or len(waiting)
-            if waiting:
-                logger.info("draining %s over %.3g s", _connections(len(waiting)), self._window)
-            for number, connection in enumerate(waiting):
-                self._plan(connection, began + self._window * number / len(waiting))
-                if number % PIECE == PIECE - 1:
-                    await asyncio.sleep(0)
-            await self._until_gone()
-        finally:
-            if self._task is asyncio.current_task():
-                self._task = None  # which would keep the event loop
+        waiting = [one for one in self._members if one.state in LIVING]
+        self._random.shuffle(waiting)
+        self._total = self._total or len(waiting)
+        if waiting:
+            logger.info("draining %s over %.3g s", _connections(len(waiting)), self._window)
+        for number, connection in enumerate(waiting):
+            self._plan(connection, began + self._window * number / len(waiting))
+            if number % PIECE == PIECE - 1:
+                await asyncio.sleep(0)
+        await self._until_gone()
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        if self._task is task:
+            self._task = None  # which would keep the event loop
 
     def _plan(self, connection: Member, at: float) -> None:
         reconnect_after = self._random.uniform(0, self._window)

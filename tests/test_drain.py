@@ -261,6 +261,7 @@ class TestHandshakes:
         await middleware.drain(0)
         server = FakeServer(middleware)
         server.incoming.get_nowait()
+        server.incoming.put_nowait({"type": "websocket.receive", "text": "early"})
         await server.task
         assert server.failures == [(1012, "service restart", 10.0)]
 
