@@ -62,4 +62,4 @@ def test_adapter_keeps_every_level(
         )
     failed = {box: one for box, one in result.boxes.items() if one.status == FAIL}
     assert failed.keys() == FAILING.get((ws, secure), set()), failed
-    assert len(result.offered) == (7 if ws == "daphne" else 8)
+    assert len(result.offered) == 8

@@ -64,15 +64,6 @@ class TestEachKind:
         assert "_must_be_open" not in functions
 
     @in_no_time
-    async def test_offers_all_but_the_exit_where_that_is_not_told(
-        self, reads: bool, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        one = Connected(reads=reads)
-        monkeypatch.setattr(type(one.adapter), "tells_exit", False)
-        functions = Functions(one.endpoint)
-        assert Extension.__annotations__.keys() - functions.keys() == {"announce_exit"}
-
-    @in_no_time
     async def test_gives_the_server_a_transport_with_bounds(self, reads: bool) -> None:
         one = Connected(reads=reads)
         assert one.adapter.told == ["use_transport"]

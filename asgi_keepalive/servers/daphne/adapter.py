@@ -96,6 +96,8 @@ class DaphneAdapter(ReadingAdapter):
         _close_at_exit(protocol.server, tcp_of(self.twisted_transport).reactor)
 
     def watch_exit(self) -> None:
+        if self._application is not None:
+            return
         details = self._protocol.server.connections[self._protocol]
         self._application = Application(details["application_instance"], self._spare)
         details["application_instance"] = self._application
@@ -194,7 +196,7 @@ class DaphneAdapter(ReadingAdapter):
         if self._application is None or not self.is_open():
             return False
         # daphne waits for its applications without bound.
-        self._is_spared = self._is_spared or self.transport.announce_exit(inf)
+        self._is_spared = self._is_spared or self.announce_exit(inf)
         return self._is_spared
 
     def _end_spared(self) -> None:
