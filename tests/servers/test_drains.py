@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import multiprocessing
+import re
 import select
 import signal
 import ssl
@@ -13,7 +14,9 @@ from math import inf
 from types import SimpleNamespace
 from typing import Any
 
+import httpx
 import pytest
+from fastapi import WebSocket
 
 from asgi_keepalive import drain
 from asgi_keepalive.servers.uvicorn import joining
@@ -23,8 +26,9 @@ from ..support.applications import accept, echo
 from ..support.asking import ASKING, next_heartbeat
 from ..support.client import CLOSE, TEXT, Client, close_code, frame
 from ..support.h2 import HTTP2
-from ..support.process import started, uvicorn
-from ..support.server import Server, kernel_sockets, wait_until
+from ..support.process import ROOT, started, uvicorn
+from ..support.server import Server, kernel_sockets, running, wait_until
+from ..support.serving import serving
 from ..support.timeouts import LATE
 
 RESTART = (1012, "service restart")
@@ -77,6 +81,33 @@ class TestAskedFor:
                     status, _, headers = other.response().partition("\r\n")
                     assert " 503 " in status
                     assert "retry-after: 0" in headers.lower()
+
+    @pytest.mark.parametrize("ws", ["wsproto"])
+    @pytest.mark.parametrize("loop", ["asyncio"])
+    def test_as_the_page_about_deployment_does(
+        self, ws: str, loop: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("DRAIN_TOKEN", "secret")
+        page = (ROOT / "docs" / "deployment.md").read_text()
+        [code] = re.findall(r"<!-- drain -->\n```python\n(.*?)```", page, re.DOTALL)
+        names: dict[str, Any] = {"__name__": "page"}
+        exec(code.replace("drain(10)", "drain(0)"), names)
+        names["api"].websocket("/")(waits)
+        with running(serving(names["app"], ws=ws, loop=loop)) as server:
+            base = f"http://127.0.0.1:{server.port}"
+            with Client(server.port).open() as client:
+                assert httpx.get(f"{base}/ready").status_code == 200
+                for token, status in ("wrong", 403), ("secret", 204):
+                    headers = {"Authorization": f"Bearer {token}"}
+                    assert httpx.post(f"{base}/drain", headers=headers).status_code == status
+                assert close_code(client.answer_until(CLOSE)) == RESTART
+            assert httpx.get(f"{base}/ready").status_code == 503
+
+
+async def waits(websocket: WebSocket) -> None:
+    """It waits until it is told of the end."""
+    await websocket.accept()
+    await websocket.receive()
 
 
 class TestExit:
