@@ -14,8 +14,6 @@ from ..support.applications import accept
 
 logging.basicConfig(level=logging.INFO)
 
-CLOSE_TIMEOUT = 0.8
-
 
 def tell(**what: Any) -> None:
     # In one piece: the workers of a server share its stdout.
@@ -62,6 +60,6 @@ async def websocket(scope: Any, receive: Any, send: Any) -> None:
 app = KeepaliveMiddleware(
     application,
     ping_interval=20,
-    close_timeout=CLOSE_TIMEOUT,
-    drain_window=float(os.environ.get("DRAIN_WINDOW", "0")),
+    close_timeout=float(os.environ["CLOSE_TIMEOUT"]),
+    drain_window=float(os.environ["DRAIN_WINDOW"]),
 )

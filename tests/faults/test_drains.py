@@ -15,10 +15,11 @@ from ..support.client import CLOSE, PING, PONG, TEXT, close_code, frame, parse, 
 from ..support.process import Process, started
 from ..support.server import all_kernel_sockets, wait_until
 from ..support.timeouts import LATE
-from .drain_app import CLOSE_TIMEOUT
 
 RESTART = (1012, "service restart")
 WINDOW = 1.5
+CLOSE_TIMEOUT = 0.8
+SETTINGS = {"DRAIN_WINDOW": str(WINDOW), "CLOSE_TIMEOUT": str(CLOSE_TIMEOUT)}
 COUNT = 15
 """Clients that answer; some more are frozen."""
 
@@ -136,7 +137,7 @@ async def play(process: Process, began: list[float]) -> list[Peer]:
 def test_under_load(command: list[str]) -> None:
     """Each client reads all that was sent to it and one Close frame; frozen ones hold nobody up."""
     times: list[float] = []
-    with started(sys.executable, "-m", *command, DRAIN_WINDOW=str(WINDOW)) as process:
+    with started(sys.executable, "-m", *command, **SETTINGS) as process:
         peers = asyncio.run(play(process, times))
         told = {one["number"]: one for one in (process.told() for _ in peers)}
     began, exited = times
@@ -183,7 +184,7 @@ def test_told_again(second: signal.Signals | None) -> None:
 
     ends: list[float] = []
     command = COMMANDS["uvicorn"]
-    with started(sys.executable, "-m", *command, DRAIN_WINDOW=str(WINDOW)) as process:
+    with started(sys.executable, "-m", *command, **SETTINGS) as process:
         asyncio.run(drained())
         process.popen.wait(timeout=20)
         assert WINDOW / 2 < max(ends) < WINDOW + LATE
