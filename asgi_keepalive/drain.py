@@ -24,7 +24,7 @@ from .states import LIVING, State
 EVERY = 1.0
 """Seconds between two lines of the log that tell of the progress."""
 
-PIECE = 100
+PIECE = 25
 """So many ends are planned before others have their turn."""
 
 RESERVED = 0.25
@@ -79,7 +79,7 @@ class Group:
     def __init__(self, settings: Settings) -> None:
         self.refused = 0
         self._abort_at = inf
-        self._empty = asyncio.Event()
+        self._empty: asyncio.Event | None = None  # is awaited at the end of a drain
         self._ends_at: float | None = None  # of a drain
         self._members: set[Member] = set()
         self._random = random.Random()  # an application may seed the one that is shared
@@ -118,7 +118,7 @@ class Group:
     def leave(self, connection: Member) -> None:
         """The application of a connection has returned."""
         self._members.discard(connection)
-        if not self._members:
+        if self._empty is not None and not self._members:
             self._empty.set()
 
     def exit(self, grace: float) -> None:
@@ -144,7 +144,7 @@ class Group:
 
     async def drained(self) -> None:
         """Wait until all have gone, or could have."""
-        while (task := self._task) is not None and not task.done():
+        while (task := self._task) is not None:
             await asyncio.wait([task])
 
     async def _drain(self, began: float) -> None:
@@ -161,10 +161,12 @@ class Group:
 
     def _done(self, task: asyncio.Task[None]) -> None:
         if self._task is task:
-            self._task = None  # which would keep the event loop
+            self._task = self._empty = None  # which would keep the event loop
 
     def _plan(self, connection: Member, at: float) -> None:
-        reconnect_after = self._random.uniform(0, self._window)
+        # A grace that cuts the window short is no reason for pages to hurry.
+        window = max(self._window, self._settings.drain_window or 0.0)
+        reconnect_after = self._random.uniform(0, window)
         connection.plan(PlannedEnd(at, RESTART, reconnect_after, self._left))
 
     def _left(self) -> float:
@@ -177,11 +179,11 @@ class Group:
         assert self._ends_at is not None  # as it has begun
         last = self._ends_at + max(timeouts, default=0.0)
         next_line = time.monotonic() + EVERY
-        self._empty.clear()
+        empty = self._empty = asyncio.Event()
         while self._members and (left := min(last, self._abort_at) + REST - time.monotonic()) > 0:
             try:
                 async with asyncio.timeout(min(left, next_line - time.monotonic())):
-                    await self._empty.wait()
+                    await empty.wait()
             except TimeoutError:
                 if self._members and time.monotonic() >= next_line:
                     next_line += EVERY

@@ -36,6 +36,11 @@ async def several(count: int, app: Any = until_told, **settings: Any) -> tuple[A
     return middleware, servers
 
 
+def reconnect_after(server: FakeServer) -> float:
+    """Return what the last heartbeat of a connection has told its page."""
+    return float(server.sent[-1]["text"].partition('"reconnectAfter":')[2][:-1])
+
+
 class TestDrain:
     @in_no_time
     async def test_evenly_over_the_window(self) -> None:
@@ -198,8 +203,7 @@ class TestDrain:
         servers = [FakeServer(middleware, query_string=asking, pong_after=0.1) for _ in range(40)]
         await ticks()
         await middleware.drain(10)
-        last = [server.sent[-1]["text"] for server in servers]
-        after = [float(text.partition('"reconnectAfter":')[2][:-1]) for text in last]
+        after = [reconnect_after(server) for server in servers]
         assert 0 <= min(after) < 2
         assert 8 < max(after) <= 10
         assert len(set(after)) > 30
@@ -353,6 +357,17 @@ class TestExit:
         assert last.failed_at == pytest.approx(0.75 * window, abs=0.001)
         assert last.failures[0][2] == pytest.approx(last_timeout, abs=0.001)
         assert last.failed_at + last.failures[0][2] <= max(grace - 0.1, 0.1)
+
+    @in_no_time
+    async def test_pages_need_not_hurry_though_the_grace_is_short(self) -> None:
+        middleware = KeepaliveMiddleware(until_told, drain_window=100)
+        asking = ASKING.partition("?")[2].encode()
+        servers = [FakeServer(middleware, query_string=asking, pong_after=0.1) for _ in range(20)]
+        await ticks()
+        servers[0].on_exit(4)
+        await asyncio.gather(*[server.task for server in servers])
+        assert max(server.failed_at or 0 for server in servers) < 4
+        assert max(map(reconnect_after, servers)) > 50
 
     @in_no_time
     async def test_in_the_midst_of_a_drain(self) -> None:

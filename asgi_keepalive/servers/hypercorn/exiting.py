@@ -6,7 +6,6 @@ It leaves its connections alone for `graceful_timeout`, and then cancels what ru
 from __future__ import annotations
 
 import contextlib
-import multiprocessing
 import signal
 from contextvars import Context
 from typing import Any
@@ -53,10 +52,13 @@ def _catch_sigterm(tcp: Any) -> None:
 
     hypercorn sends it to all as soon as the first has exited. They have no handler, and would die.
     """
-    if multiprocessing.parent_process() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+    if tcp.config.workers > 1 and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
         # Windows knows no handlers, nor do threads.
         with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):
-            tcp.loop.add_signal_handler(signal.SIGTERM, tcp.context.terminate._event.set)
+            # In an empty context, too.
+            Context().run(
+                tcp.loop.add_signal_handler, signal.SIGTERM, tcp.context.terminate._event.set
+            )
 
 
 _exits: WeakKeyDictionary[Any, Exit] = WeakKeyDictionary()
