@@ -21,6 +21,7 @@ from .observers import Factory
 from .planned import RESTART
 from .reporting import Reporter
 from .state import Keepalive
+from .timer import TURNS
 
 DENIAL = "websocket.http.response"
 """The extension of ASGI by which a server answers a handshake with any status."""
@@ -65,8 +66,9 @@ async def turn_away(
             await send(start)
             await send({"type": f"{DENIAL}.body", "body": b""})
             if _in_a_task():
-                # Returned to before it has let TCP go, uvicorn takes this for no answer.
-                await asyncio.sleep(0)
+                # Returned to before TCP is gone, uvicorn takes this for no answer.
+                for _ in range(TURNS):
+                    await asyncio.sleep(0)
         elif first != "websocket.disconnect":
             server = find(scope, receive, send)
             if isinstance(server, Server):

@@ -124,7 +124,7 @@ def worker() -> Any:
 
     return SimpleNamespace(
         context=Context(),
-        config=SimpleNamespace(graceful_timeout=3),
+        config=SimpleNamespace(graceful_timeout=3, workers=1),
         loop=asyncio.get_running_loop(),
     )
 
