@@ -19,8 +19,11 @@ from asgi_keepalive.observers.shared import (
     RedisUnavailable,
     SharedConnections,
     SharedProcess,
+    publisher,
 )
 from asgi_keepalive.observers.shared.changes import Changes
+from asgi_keepalive.observers.shared.client import Client
+from asgi_keepalive.observers.shared.commands import Command
 from asgi_keepalive.observers.shared.rows import dump_connection
 from asgi_keepalive.verdict import judge
 
@@ -63,7 +66,7 @@ class TestConnections:
         assert len(one.live) == 0
         assert await one.by_path() == {"/other": 1}
         # Nothing had to be written again.
-        assert server.ask("INFO", "commandstats")["cmdstat_del"]["calls"] == 2
+        assert server.ask("INFO", "commandstats")["cmdstat_unlink"]["calls"] == 2
 
     @on_a_loop
     async def test_row(self, url: str) -> None:
@@ -314,6 +317,22 @@ class TestEnd:
         await seen(shared, "/")
         gc.collect()
         assert reference() is None
+
+    @on_a_loop
+    async def test_what_happens_while_redis_is_told_can_wait(
+        self, server: RedisServer, url: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(publisher, "PERIOD", 10)
+        execute = Client.execute
+
+        async def busy(self: Client, *commands: Command) -> list[Any]:
+            connection.ponged(0.1)
+            return await execute(self, *commands)
+
+        monkeypatch.setattr(Client, "execute", busy)
+        connection = added(SharedConnections(url), 1)
+        await asyncio.sleep(0.3)
+        assert server.ask("INFO", "commandstats")["cmdstat_zcard"]["calls"] == 1
 
     @on_a_loop
     async def test_others_have_their_turn(self, url: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -31,6 +31,7 @@ class Changes:
         has_begun: Whether there has ever been one.
         dirty: The numbers of those whose row has changed.
         pinged: The numbers of those that a Ping has been written to.
+        is_pending: Whether there was more than the last pipeline could tell.
     """
 
     def __init__(self, keys: Keys, process: str, expiry: float) -> None:
@@ -42,7 +43,7 @@ class Changes:
         self._awaiting: set[int] = set()
         self._again: Iterator[int] = iter(())
         self._begins = True
-        self.has_begun = False
+        self.has_begun = self.is_pending = False
         self._closed: list[LiveConnection] = []
         self._paths: Counter[str] = Counter()
         self._changed_paths: set[str] = set()
@@ -89,11 +90,6 @@ class Changes:
 
     # Redis is told of them.
 
-    @property
-    def is_pending(self) -> bool:
-        """Whether there is more than one pipeline could tell."""
-        return bool(self.dirty or self._closed)
-
     def begin_again(self) -> None:
         """Forget what is in Redis, and write everything."""
         self._begins = True
@@ -109,7 +105,9 @@ class Changes:
         """Yield commands that write changes, at most `MOST` rows; others may happen meanwhile."""
         if self._begins:
             self._begins = False
-            yield ("DEL", self._keys.rows, self._keys.clients, self._keys.paths)
+            yield ("UNLINK", self._keys.rows, self._keys.clients, self._keys.paths)
+        # What happens from here on can wait, or else a busy process would never pause.
+        self.is_pending = False
         yield from self._take_closed()
         yield from self._take_rows()
         yield from self._take_paths()
@@ -125,6 +123,8 @@ class Changes:
             self._written.difference_update(one.number for one in closed)
             yield ("HDEL", self._keys.rows, *[one.number for one in closed])
             yield ("ZREM", self._keys.clients, *map(member, closed))
+        else:
+            self.is_pending = True
 
     def _take_rows(self) -> Iterator[Command]:
         self._awaiting |= self.pinged
@@ -144,6 +144,8 @@ class Changes:
             )
             if new:
                 yield ("ZADD", self._keys.clients, *_pairs((0, member(one)) for one in new))
+        else:
+            self.is_pending = True
 
     def _turn_over(self) -> None:
         """Let some of the rows be written again."""
