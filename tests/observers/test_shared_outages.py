@@ -17,8 +17,10 @@ from contextlib import ExitStack
 from typing import NoReturn
 
 import pytest
+import redis
 
 from asgi_keepalive.observers.shared import RedisUnavailable, SharedConnections
+from asgi_keepalive.observers.shared.changes import Changes
 from asgi_keepalive.observers.shared.client import Address, Client
 from asgi_keepalive.verdict import judge
 
@@ -305,6 +307,27 @@ class TestOthers:
         server.ask(*[part.replace("PROCESS", keys) for part in command])
         await until(present, lambda found: found == before)
         assert log.records == []
+
+    @on_a_loop
+    async def test_as_many_rows_as_there_should_be_but_older_ones(
+        self, server: RedisServer, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A replica that lacks the last writes has become the master."""
+        monkeypatch.setattr(Changes, "_turn_over", lambda self: None)  # no row is written again
+        shared = SharedConnections(server.url)
+        connection = added(shared, 1, path="/older")
+        added(shared, 2, path="/stays")
+        await seen(shared, "/older", "/stays")
+        older = [(key, server.ask("DUMP", key)) for key in server.ask("KEYS", f"{KEYS}:*:*")]
+        connection.closed()
+        added(shared, 3, path="/newer")
+        await seen(shared, "/newer", "/stays")
+        with redis.Redis.from_url(server.url) as client, client.pipeline() as transaction:
+            for key, dumped in older:
+                transaction.restore(key, 8000, dumped, replace=True)
+            transaction.execute()
+        await seen(shared, "/newer", "/stays")
+        assert await shared.by_path() == {"/newer": 1, "/stays": 1}
 
     @on_a_loop
     async def test_process_that_is_killed(self, server: RedisServer) -> None:

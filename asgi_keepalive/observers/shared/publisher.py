@@ -71,6 +71,8 @@ class Publisher:
         self._counted = counted
         self._expiry = expiry
         self._identity = secrets.token_hex(8)
+        self._summary = keys.of(self._identity).summary
+        self._summarized: bytes | None = None
         self._host, self._pid = socket.gethostname(), os.getpid()
         self._offset = 0.0  # from the monotonic clock to that of Redis, once that is known
         self._hurried = asyncio.Event()
@@ -172,16 +174,17 @@ class Publisher:
         for command in self.changes.take():
             commands.append(command)
             await asyncio.sleep(0)
-        checks = self.changes.checks()
-        *_, has_turn, total = replies = await client.execute(
-            *commands,
-            *self._failures(),
-            *self._presence(),
-            *[command for command, _ in checks],
+        # A replica that lacks the last writes may have as many rows, but it has an older summary.
+        checks = [(("GET", self._summary), self._summarized), *self.changes.checks()]
+        has_turn, total, *replies = await client.execute(
             ("SET", self._keys.turn, self._identity, "NX", "PX", TURN),
             ("GET", self._keys.total),
+            *commands,
+            *[command for command, _ in checks],
+            *self._failures(),
+            *self._presence(),
         )
-        if replies[-len(checks) - 2 : -2] != [expected for _, expected in checks]:
+        if replies[len(commands) :][: len(checks)] != [expected for _, expected in checks]:
             self.changes.begin_again()
         self._counted(await self._count(client) if has_turn else load_count(total))
 
@@ -197,9 +200,9 @@ class Publisher:
             round(self._live.timeline.pings_per_second, 2),
         )
         summary = Summary(told, time.monotonic(), self._expiry, late[:PIECE])
-        key = self._keys.of(self._identity).summary
+        self._summarized = summary.dump()
         return [
-            ("SET", key, summary.dump(), "PX", round(self._expiry * 1000)),
+            ("SET", self._summary, self._summarized, "PX", round(self._expiry * 1000)),
             ("SADD", self._keys.processes, self._identity),
         ]
 
@@ -236,7 +239,7 @@ class Publisher:
             return
         farewell: tuple[Command, ...] = (
             *(self._failures() if self._offset else []),
-            ("DEL", *astuple(self._keys.of(self._identity))),
+            ("UNLINK", *astuple(self._keys.of(self._identity))),
             ("SREM", self._keys.processes, self._identity),
         )
         client = self._address.writer()  # the other was interrupted somewhere
