@@ -134,7 +134,7 @@ def test_the_view_of_all_processes_is_in_parts() -> None:
         assert ("redis" in foreign(module)) == (module == f"{prefix}.client")
     without_io = {f"observers.shared.{name}" for name in ("commands", "keys", "rows")}
     assert own(f"{prefix}.changes") == {*without_io, "observers.live"}
-    assert own(f"{prefix}.rows") == {"observers.live", "verdict"}
+    assert own(f"{prefix}.rows") == {"observers.live", "observers.shared.fields", "verdict"}
 
 
 SERVERS = [name for name in MODULES if name.startswith("asgi_keepalive.servers")]

@@ -30,6 +30,9 @@ from ..support.shared import counted, hurry, on_a_loop, rows, seen, until
 
 SILENT = judge({}, waited=1, timeout=1, paused=0, stalled=0)
 KEYS = "asgi-keepalive"
+HUGE = b"9" * 400
+"""A number that is too large for a float."""
+
 Log = pytest.LogCaptureFixture
 
 
@@ -379,24 +382,32 @@ asyncio.run(main())
         server.ask("SET", f"{KEYS}:newer:summary", good[:-1] + b',"more"]')
         server.ask("HSET", f"{KEYS}:newer:rows", "1", rows_of[:-1] + b',"more"]')
         bad = [b"", b"{}", b"1", b"null", b"\xff", b"[1, 2]", rows_of.replace(b"true", b"7")]
-        bad.append(rows_of.replace(b",[]]", b',["x"]]'))
+        bad += [rows_of.replace(b",[]]", b",[%b]]" % one) for one in (b'"x"', b"-1", HUGE)]
+        bad += [rows_of.replace(b",20.0,", b",%b," % one) for one in (b"NaN", b"1e999", HUGE)]
         for number, raw in enumerate([*bad], start=2):
             server.ask("HSET", f"{KEYS}:newer:rows", str(number), raw)
             server.ask("ZADD", f"{KEYS}:newer:clients", "0", f"192.0.2.1:1 {number}")
         server.ask("HSET", f"{KEYS}:newer:rows", "x", rows_of)
-        server.ask("HSET", f"{KEYS}:newer:paths", "/", "many", b"/\xff", "1")
+        server.ask("HSET", f"{KEYS}:newer:paths", "/", "many", b"/\xff", "1", "/few", "-1")
         failures = [
             b"[]",
             b'["p","h",1,1,"c","/",1.5,[],"unknown",1,null,null,null,0,null,null]',
             b'["p","h",1,1,"c","/",1.5,[[1]],"silent",1,null,null,null,0,null,null]',
             b'["p","h",1,1,"c","/",1.5,[],"silent",null,null,null,null,0,null,null]',
+            b'["p","h",1,1,"c","/",1.5,[],"frozen",1,null,null,null,0,null,null]',
+            b'["p","h",1,1,"c","/",1.5,[[1,NaN]],"silent",1,null,null,null,0,null,null]',
+            b'["p","h",1,1,"c","/",1.5,[[1,%b]],"silent",1,null,null,null,0,null,null]' % HUGE,
             b'["p","h",1,1,"c","/good",1.5,[],"silent",1,null,null,null,0,null,null]',
         ]
         for raw in failures:
             server.ask("ZADD", f"{KEYS}:failures", "1", raw)
+        server.ask("ZADD", f"{KEYS}:failures", "inf", failures[-1].replace(b"good", b"never"))
         found = await seen(shared, "/", "/")
         assert {one.process for one in found} == {row.process, "newer"}
         assert await shared.by_path() == {"/": 1, "/\ufffd": 1}
         assert len(await shared.by_process()) == 2
         assert len(await shared.where(client="192.0.2.1:1")) == 1
         assert [one.path for one in await shared.failures()] == ["/good"]
+        server.ask("SET", f"{KEYS}:turn", "another process")
+        server.ask("SET", f"{KEYS}:total", "-5")
+        await counted(0, shared)

@@ -18,8 +18,9 @@ from ..live import FAILURES, LiveConnections
 from .changes import Changes
 from .client import LOST, Address, Client
 from .commands import PIECE, Command
+from .fields import load_count
 from .keys import Keys
-from .reading import Reader, identities, load_count, summaries
+from .reading import Reader, identities, summaries
 from .rows import SharedProcess, Summary, dump_failure
 
 PERIOD = 1.0

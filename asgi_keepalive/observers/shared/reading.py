@@ -14,6 +14,7 @@ from ...exceptions import KeepaliveError
 from ..live import FAILURES
 from .client import LOST, Address, Client
 from .commands import PIECE, Command, encoded, pieces
+from .fields import load_count
 from .keys import Keys
 from .rows import (
     SharedConnection,
@@ -57,14 +58,6 @@ async def summaries(client: Client, keys: Keys, known: Iterable[str]) -> list[Su
         loaded = [load_summary(*pair) for pair in zip(piece, raw, strict=True)]
         found += filter(None, loaded)
     return found
-
-
-def load_count(raw: Any) -> int:
-    """Return a number that another process has written."""
-    try:
-        return int(raw)
-    except (TypeError, ValueError):
-        return 0
 
 
 class Reader:

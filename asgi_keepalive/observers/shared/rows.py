@@ -1,26 +1,17 @@
-"""The rows of the view, and their form in Redis.
-
-That is a JSON array. A later version may append to it. What cannot be read is left out.
-"""
+"""The rows of the view, and which fields they have in Redis. What cannot be read is left out."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
 from dataclasses import astuple, dataclass
-from types import NoneType
+from itertools import chain
 from typing import Any, get_args
 
 from ...verdict import Reason, Verdict
 from ..live import Failure, LiveConnection, RoundTrip, State, is_late
+from .fields import NUMBER, OPTIONAL, dump, is_sane, load
 
 FINE = 1e-4
 """Recent latencies are kept in units of so many seconds, as numbers without a point are short."""
-
-ENCODER = json.JSONEncoder(separators=(",", ":"))
-
-NUMBER = (int, float)
-OPTIONAL = (int, float, NoneType)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,21 +135,6 @@ class SharedFailure:
     verdict: Verdict
 
 
-def dump(fields: Sequence[Any]) -> bytes:
-    """Return fields in their form in Redis."""
-    return ENCODER.encode(fields).encode()
-
-
-def load(raw: Any, types: Sequence[Any]) -> list[Any] | None:
-    """Return fields of these types, or `None` if they are not."""
-    try:
-        fields = json.loads(raw)[: len(types)]
-    except (TypeError, ValueError, KeyError, RecursionError):
-        return None
-    is_known = len(fields) == len(types) and all(map(isinstance, fields, types))
-    return list(fields) if is_known else None
-
-
 # Processes.
 
 SUMMARY = (str, int, int, int, int, NUMBER, NUMBER, NUMBER, list)
@@ -237,7 +213,7 @@ def load_connection(
         now: The time by the clock of that.
     """
     fields = load(raw, ROW)
-    if fields is None or not all(isinstance(latency, int) for latency in fields[-1]):
+    if fields is None or not _are_latencies(fields[-1]):
         return None
     try:
         number = int(number)
@@ -256,6 +232,12 @@ def load_connection(
         *(max(0.0, now - opened), waiting, None if ponged is None else max(0.0, now - ponged)),
         *(*settings, count, pings, [latency * FINE for latency in recent]),
     )
+
+
+def _are_latencies(recent: list[Any]) -> bool:
+    if not all(isinstance(latency, int) for latency in recent):
+        return False
+    return is_sane(min(recent, default=0)) and is_sane(max(recent, default=0))
 
 
 # Failures.
@@ -277,7 +259,7 @@ def dump_failure(process: str, host: str, pid: int, one: Failure) -> bytes:
 def load_failure(raw: Any, at: float) -> SharedFailure | None:
     """Return a failure, if it can be read."""
     fields = load(raw, FAILURE)
-    if fields is None:
+    if fields is None or not is_sane(at):
         return None
     *names, age, history, reason, waited, quiet, unsent, behind, stalled, acknowledged, received = (
         fields
@@ -286,8 +268,11 @@ def load_failure(raw: Any, at: float) -> SharedFailure | None:
         return None
     verdict = Verdict(reason, waited, quiet, unsent, behind, stalled, acknowledged, received)
     try:
+        str(verdict)  # it needs different evidence for each reason
         trips = [(float(ago), float(latency)) for ago, latency in history]
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
+        return None
+    if not all(map(is_sane, chain.from_iterable(trips))):
         return None
     process, host, pid, number, client, path = names
     return SharedFailure(process, host, pid, number, client, path, at, age, trips, verdict)
