@@ -15,7 +15,7 @@ with needs("redis"):
     from redis.asyncio.retry import Retry
     from redis.backoff import NoBackoff
     from redis.exceptions import ConnectionError as Disconnected
-    from redis.exceptions import RedisError
+    from redis.exceptions import RedisError, ResponseError
 
 TIMEOUT = 2.0
 """Redis is taken for lost if it does not answer within so many seconds."""
@@ -120,7 +120,11 @@ class Client:
         pipeline = self._redis.pipeline(transaction=False)
         for command in commands:
             pipeline.execute_command(*command)
-        return await pipeline.execute()
+        replies = await pipeline.execute(raise_on_error=False)
+        for command, reply in zip(commands, replies, strict=True):
+            if isinstance(reply, RedisError):  # its own error may show all that was to be written
+                raise ResponseError(f"{' '.join(map(str, command[:2]))}: {reply}")
+        return replies
 
     async def disconnect(self) -> None:
         """Close the connections; they open again if there are commands."""
