@@ -9,8 +9,10 @@ import os
 import re
 import signal
 import socket
+import ssl
 import subprocess
 import sys
+import threading
 import time
 import weakref
 from collections.abc import Iterator
@@ -19,6 +21,7 @@ from typing import NoReturn
 
 import pytest
 import redis
+from redis.asyncio.connection import RedisSSLContext
 
 from asgi_keepalive.observers.shared import RedisUnavailable, SharedConnections
 from asgi_keepalive.observers.shared.changes import Changes
@@ -148,6 +151,24 @@ class TestAway:
         await until(lambda: asyncio.sleep(0, lookups), lambda number: number > before)
         await shared.close()
         assert asyncio.all_tasks() == {asyncio.current_task()}
+
+    @on_a_loop
+    async def test_certificates_are_read_in_a_thread(
+        self, monkeypatch: pytest.MonkeyPatch, log: Log
+    ) -> None:
+        threads: list[threading.Thread] = []
+        get = RedisSSLContext.get
+
+        def noting(self: RedisSSLContext) -> ssl.SSLContext:
+            if self.context is None:
+                threads.append(threading.current_thread())
+            return get(self)
+
+        monkeypatch.setattr(RedisSSLContext, "get", noting)
+        added(SharedConnections("rediss://127.0.0.1:1"), 1)
+        await told(log, "WARNING")
+        assert threads
+        assert threading.main_thread() not in threads
 
     @on_a_loop
     async def test_redis_that_comes_back_empty(self, server: RedisServer, log: Log) -> None:

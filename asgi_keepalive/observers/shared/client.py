@@ -11,7 +11,7 @@ from .commands import Command
 
 with needs("redis"):
     from redis.asyncio import BlockingConnectionPool, Redis
-    from redis.asyncio.connection import ConnectionPool, parse_url
+    from redis.asyncio.connection import ConnectionPool, SSLConnection, parse_url
     from redis.asyncio.retry import Retry
     from redis.backoff import NoBackoff
     from redis.exceptions import ConnectionError as Disconnected
@@ -43,6 +43,14 @@ LOST = (RedisError, OSError)
 """A command raises these if Redis is away, or refuses it."""
 
 
+class TLSConnection(SSLConnection):
+    """A connection that reads certificates in a thread, as that takes tens of milliseconds."""
+
+    async def _connect(self) -> None:
+        await asyncio.to_thread(self.ssl_context.get)  # which keeps what it has made
+        await super()._connect()  # type: ignore[no-untyped-call]
+
+
 class Address:
     """The address of a Redis. It shows neither name nor password.
 
@@ -61,6 +69,8 @@ class Address:
             self._options = {**parse_url(url), **FIXED}
             for one_of_a_pool in "max_connections", "timeout":
                 self._options.pop(one_of_a_pool, None)
+            if self._options.get("connection_class") is SSLConnection:
+                self._options["connection_class"] = TLSConnection
             pool: Any = ConnectionPool(**self._options)
             pool.make_connection()
         except (TypeError, ValueError):
