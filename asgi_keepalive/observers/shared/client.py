@@ -17,8 +17,11 @@ with needs("redis"):
     from redis.exceptions import ConnectionError as Disconnected
     from redis.exceptions import RedisError, ResponseError
 
-TIMEOUT = 2.0
-"""Redis is taken for lost if it does not answer within so many seconds."""
+TIMEOUT = 4.0
+"""Redis is taken for lost if it does not answer within so many seconds.
+
+An event loop that has too much to do is late itself, and has to begin again after each loss.
+"""
 
 CLOSING = 0.5
 """To close connections takes so many seconds at most: TLS waits for the other side."""
