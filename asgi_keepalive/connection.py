@@ -119,10 +119,11 @@ class Connection:
 
     def configure(self, settings: Settings) -> None:
         """Use other settings for the rest of the connection."""
+        max_age = self._heartbeat.settings.max_age
         self._heartbeat.configure(settings)
         self._levels.bound_closing(settings.close_timeout)
         self._set_timer()
-        if self.state in LIVING:
+        if settings.max_age != max_age and self.state in LIVING:
             self._plan_age(settings.max_age)
 
     def announce_exit(self, on_exit: OnExit) -> bool:
@@ -306,7 +307,7 @@ class Connection:
             if self._planned.why is not MAX_AGE:
                 return
             self._unplan()
-            self.keepalive._ends_at = None
+            self.keepalive._ends_at = self.keepalive._reconnect_after = None
         if max_age is not None:
             age = max_age * random.uniform(YOUNGEST, 1)
             self.plan(PlannedEnd(self._began_at + age, MAX_AGE))

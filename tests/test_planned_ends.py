@@ -249,6 +249,37 @@ class TestConfigure:
         await server.task
 
     @in_no_time
+    async def test_other_settings_leave_the_end_as_it_is(self, told: list[Any]) -> None:
+        class Hurrying(Noting):
+            def ending(self, deadline: float) -> None:
+                super().ending(deadline)
+                self.keepalive.configure(ping_interval=2)
+
+        server, app = await accepted(max_age=100, observers=[Hurrying], pong_after=0.1)
+        ends_at = app.keepalive.ends_at
+        app.keepalive.configure(ping_interval=10, max_age=100)
+        assert app.keepalive.ends_at == ends_at
+        assert await app.receive() == TOO_OLD
+        assert [what for what, _, _ in told] == ["ending", "closed"]
+        app.returns()
+        await server.task
+
+    @in_no_time
+    async def test_page_does_not_hear_of_an_end_that_is_taken_back(self) -> None:
+        asking = ASKING.partition("?")[2].encode()
+        server, app = await accepted(
+            max_age=100, notice=50, pong_after=0.1, scope={"query_string": asking}
+        )
+        await asyncio.sleep(55)
+        assert "reconnectAfter" in server.sent[-1]["text"]
+        app.keepalive.configure(max_age=None)
+        await ticks()
+        assert "reconnectAfter" not in server.sent[-1]["text"]
+        server.disconnect(1000)
+        app.returns()
+        await server.task
+
+    @in_no_time
     async def test_inner_middleware_has_another_limit(self) -> None:
         app = Puppet()
         inner = KeepaliveMiddleware(app, max_age=100, ping_interval=None)
