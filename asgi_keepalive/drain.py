@@ -98,8 +98,11 @@ class Group:
         """The progress of the drain, if one has begun."""
         if self._ends_at is None:
             return None
-        left = len([one for one in self._members if one.state in LIVING])
-        return Draining(self._total, left, self.refused, self._ends_at)
+        return Draining(self._total, len(self._living), self.refused, self._ends_at)
+
+    @property
+    def _living(self) -> list[Member]:
+        return [one for one in self._members if one.state in LIVING]
 
     @property
     def close_timeout(self) -> float:
@@ -112,8 +115,11 @@ class Group:
         return max(0.0, (self._ends_at or 0.0) - time.monotonic())
 
     def join(self, connection: Member) -> None:
-        """One connection more."""
+        """One connection more; it may have begun its handshake before a drain that is going on."""
         self._members.add(connection)
+        if self._ends_at is not None:
+            self._total += 1
+            self._plan(connection, self._random.uniform(time.monotonic(), self._ends_at))
 
     def leave(self, connection: Member) -> None:
         """The application of a connection has returned."""
@@ -135,6 +141,8 @@ class Group:
         """
         now = time.monotonic()
         self._abort_at = min(self._abort_at, now + grace)
+        if self._ends_at is None:
+            self._total = len(self._living)
         if self._ends_at is None or now + window < self._ends_at:
             self._ends_at, self._window = now + window, window
             if self._task is not None:
@@ -148,11 +156,10 @@ class Group:
             await asyncio.wait([task])
 
     async def _drain(self, began: float) -> None:
-        waiting = [one for one in self._members if one.state in LIVING]
+        waiting = self._living
         self._random.shuffle(waiting)
-        self._total = self._total or len(waiting)
         if waiting:
-            logger.info("draining %s over %.3g s", _connections(len(waiting)), self._window)
+            logger.info("draining %s over %s", _connections(len(waiting)), _seconds(self._window))
         for number, connection in enumerate(waiting):
             self._plan(connection, began + self._window * number / len(waiting))
             if number % PIECE == PIECE - 1:
@@ -186,7 +193,7 @@ class Group:
                     await empty.wait()
             except TimeoutError:
                 if self._members and time.monotonic() >= next_line:
-                    next_line += EVERY
+                    next_line = max(next_line, time.monotonic()) + EVERY
                     self._tell()
         if self._total:
             self._tell()
@@ -197,8 +204,8 @@ class Group:
         closed, total = draining.total - draining.left, draining.total
         if draining.left:
             logger.info(
-                "draining: %s of %s are closed, the last will be in %.3g s",
-                *(f"{closed:,}", _connections(total), self.seconds_left),
+                "draining: %s of %s are closed, the last will be in %s",
+                *(f"{closed:,}", _connections(total), _seconds(self.seconds_left)),
             )
         elif self._members:
             logger.info(
@@ -211,6 +218,10 @@ class Group:
 
 def _connections(count: int) -> str:
     return "1 connection" if count == 1 else f"{count:,} connections"
+
+
+def _seconds(seconds: float) -> str:
+    return f"{seconds:.3g} s" if seconds < 100 else f"{seconds:,.0f} s"
 
 
 class Groups:

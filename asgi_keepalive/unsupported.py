@@ -15,7 +15,6 @@ from typing import Any
 
 from .drain import Group
 from .extension import Event, Receive, Scope, Send, Server
-from .levels import Levels
 from .log import logger, name
 from .observers import Factory
 from .planned import RESTART
@@ -78,8 +77,9 @@ async def turn_away(
                 # browser wants one of the subprotocols that it offers.
                 chosen = (scope.get("subprotocols") or [None])[0]
                 await send({"type": "websocket.accept", "subprotocol": chosen, "headers": []})
-            if isinstance(server, Server):  # daphne itself refuses to send this code
-                Levels(server).fail(*RESTART, group.close_timeout)
+            # daphne itself refuses to send this code.
+            if isinstance(server, Server) and "fail" in server.extension:
+                server.extension["fail"](*RESTART, group.close_timeout)
             else:
                 await send({"type": "websocket.close", **RESTART._asdict()})
 

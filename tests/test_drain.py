@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 import time
 from collections import Counter
 from typing import Any
+from unittest import mock
 
 import pytest
 
 import asgi_keepalive
 from asgi_keepalive import KeepaliveMiddleware, get_keepalive
+from asgi_keepalive.servers import find
+from asgi_keepalive.servers.advice import Advice
 
 from .support.applications import accept
 from .support.asking import ASKING
@@ -34,6 +38,12 @@ async def several(count: int, app: Any = until_told, **settings: Any) -> tuple[A
     servers = [FakeServer(middleware) for _ in range(count)]
     await ticks()
     return middleware, servers
+
+
+def eager(loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any) -> Any:
+    """Make a task that begins at once, where Python can."""
+    begin = {"eager_start": True} if sys.version_info >= (3, 12) else {}
+    return asyncio.Task(coroutine, loop=loop, **{**options, **begin})
 
 
 def reconnect_after(server: FakeServer) -> float:
@@ -283,6 +293,41 @@ class TestHandshakes:
         assert told == [(RESTART, 3)]
 
     @in_no_time
+    async def test_handshake_that_the_drain_overtakes(self) -> None:
+        def find_late(*call: Any) -> Any:
+            if middleware.draining is None:
+                middleware._groups.here.begin(8)
+                return Advice("the server is not ready yet")  # as an eager task begins early
+            return find(*call)
+
+        middleware, _ = await several(3)
+        asyncio.get_running_loop().set_task_factory(eager)
+        with mock.patch("asgi_keepalive.middleware.find", find_late):
+            server = FakeServer(middleware)
+            await ticks(3)
+        assert middleware.draining.total == 4
+        await middleware.drain(8)
+        await server.task
+        assert elapsed() <= 8
+
+    @in_no_time
+    async def test_closed_before_it_returns_to_a_server_that_cannot_fail(self) -> None:
+        middleware, _ = await several(1)
+        await middleware.drain(0)
+        scope = FakeServer(middleware, lacks=["fail"]).scope
+        del scope["extensions"]["websocket.http.response"]
+        sent: list[Any] = []
+
+        async def receive() -> Any:
+            return {"type": "websocket.connect"}
+
+        async def send(event: Any) -> None:
+            sent.append(event["type"])
+
+        await middleware(scope, receive, send)
+        assert sent == ["websocket.accept", "websocket.close"]
+
+    @in_no_time
     async def test_other_scopes_pass(self) -> None:
         async def app(scope: Any, receive: Any, send: Any) -> None:
             called.append(scope["type"])
@@ -318,6 +363,29 @@ class TestProgress:
         assert "draining: 3 of 5 connections are closed, the last will be in 3 s" in lines[2]
         assert lines[-1] == "drained: 5 connections closed"
         assert len(lines) == 5
+
+    @pytest.mark.parametrize(
+        ("window", "shown"), [(0.5, "0.5 s"), (12.34, "12.3 s"), (1234.5, "1,234 s")]
+    )
+    @in_no_time
+    async def test_seconds(
+        self, caplog: pytest.LogCaptureFixture, window: float, shown: str
+    ) -> None:
+        caplog.set_level(logging.INFO, "asgi_keepalive")
+        middleware, _ = await several(1)
+        await middleware.drain(window)
+        assert caplog.messages[0] == f"draining 1 connection over {shown}"
+
+    @in_no_time
+    async def test_one_line_after_a_stall(self, caplog: pytest.LogCaptureFixture) -> None:
+        middleware, _ = await several(2)
+        draining = asyncio.create_task(middleware.drain(40))
+        await asyncio.sleep(0.5)
+        caplog.set_level(logging.INFO, "asgi_keepalive")
+        fake_loop().stall(10)
+        await asyncio.sleep(0.9)
+        assert len(caplog.messages) == 1
+        await draining
 
     @in_no_time
     async def test_applications_that_go_on(self, caplog: pytest.LogCaptureFixture) -> None:
