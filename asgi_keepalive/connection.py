@@ -339,8 +339,8 @@ class Connection:
         planned = self._planned
         assert planned is not None  # or its timer had been cancelled
         timeout = min(self.keepalive.close_timeout, max(SHORTEST, planned.left()))
-        self.keepalive._ended = planned.why.reason
         if self._close(Step.ENDED, planned.why, timeout):
+            self.keepalive._ended = planned.why.reason
             self._report.closed()
 
     # Failing the connection (RFC 6455 7.1.7).

@@ -299,6 +299,26 @@ class TestConfigure:
             KeepaliveMiddleware(Puppet(), **{name: value})
 
 
+class TestMetrics:
+    @in_no_time
+    async def test_end_that_the_server_refuses_is_not_counted(self) -> None:
+        class Ended(Observer):
+            def __init__(self, scope: Any) -> None:
+                self.keepalive = get_keepalive(scope)
+
+            def closed(self) -> None:
+                ended.append(self.keepalive._ended)
+
+        ended: list[str | None] = []
+        server, app = await accepted(max_age=100, ping_interval=None, observers=[Ended])
+        server.is_open = False  # which it has yet to tell
+        await asyncio.sleep(100)
+        assert ended == [None]
+        server.disconnect(1000)
+        app.returns()
+        await server.task
+
+
 class TestRealServers:
     def test_client_and_application_are_told(self, serve: Serve, reports: Reports) -> None:
         async def app(scope: Any, receive: Any, send: Any) -> None:
