@@ -317,7 +317,7 @@ class Connection:
         planned, keepalive = self._planned, self.keepalive
         if planned is None:
             return
-        if keepalive._on_news is not None:  # a page has to be told before
+        if keepalive._on_news is not None or self._report.is_observed:
             planned.at = keepalive._ends_at = max(planned.at, time.monotonic() + LEAD)
         planned.call_at(planned.at - keepalive._settings.notice, self._give_notice)
 

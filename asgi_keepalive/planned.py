@@ -25,7 +25,7 @@ RESTART = Why(1012, "service restart")
 WHYS = (MAX_AGE, RESTART)
 
 LEAD = 0.05
-"""Seconds in which a page can be told of an end that is to be at once."""
+"""Seconds in which a page, or an observer, is told of an end that is to be at once."""
 
 SHORTEST = 0.1
 """Seconds that a Close frame has to get out, however late it is."""

@@ -41,6 +41,11 @@ class Reporter:
     def __str__(self) -> str:
         return log.name(self._scope)
 
+    @property
+    def is_observed(self) -> bool:
+        """Whether there is an observer to tell."""
+        return bool(self._observers)
+
     def join(self, factories: Iterable[Factory]) -> None:
         """Let others observe the connection, too, from now on."""
         new = tuple(one for one in factories if one not in self._factories)

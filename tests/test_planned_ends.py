@@ -216,6 +216,36 @@ class TestNotice:
         await server.task
 
     @in_no_time
+    async def test_end_at_once_leaves_time_to_say_goodbye(self) -> None:
+        class Goodbye(Observer):
+            def __init__(self, scope: Any) -> None:
+                self.soon = scope["state"]["soon"] = asyncio.Event()
+
+            def ending(self, deadline: float) -> None:
+                self.soon.set()
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await accept(receive, send)
+            waiting = [receive(), scope["state"]["soon"].wait()]
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(one) for one in waiting]
+                await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+                tasks[0].cancel()
+            await send({"type": "websocket.send", "text": "goodbye"})
+            await send({"type": "websocket.close", "code": 1001})
+
+        middleware = KeepaliveMiddleware(app, ping_interval=None, observers=[Goodbye])
+        server = FakeServer(middleware)
+        await ticks()
+        await middleware.drain(0)
+        assert [event.get("text", event.get("code")) for event in server.sent[1:]] == [
+            "goodbye",
+            1001,
+        ]
+        assert server.failures == []
+        assert elapsed() < 0.1
+
+    @in_no_time
     async def test_observer_that_raises_harms_nothing(self) -> None:
         class Raising(Observer):
             def ending(self, deadline: float) -> None:
