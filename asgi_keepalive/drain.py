@@ -156,6 +156,10 @@ class Group:
             await asyncio.wait([task])
 
     async def _drain(self, began: float) -> None:
+        await self._plan_all(began)
+        await self._until_gone()
+
+    async def _plan_all(self, began: float) -> None:
         waiting = self._living
         self._random.shuffle(waiting)
         if waiting:
@@ -164,7 +168,6 @@ class Group:
             self._plan(connection, began + self._window * number / len(waiting))
             if number % PIECE == PIECE - 1:
                 await asyncio.sleep(0)
-        await self._until_gone()
 
     def _done(self, task: asyncio.Task[None]) -> None:
         if self._task is task:

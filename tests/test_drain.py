@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import sys
 import time
+import weakref
 from collections import Counter
 from typing import Any
 from unittest import mock
@@ -171,6 +173,21 @@ class TestDrain:
         draining.cancel()
         await asyncio.gather(draining, *[server.task for server in servers], return_exceptions=True)
         assert all(server.failures for server in servers)
+
+    @in_no_time
+    async def test_keeps_nothing_of_a_connection_that_has_gone(self) -> None:
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            gone.append(weakref.ref(get_keepalive(scope)))
+            await until_told(scope, receive, send)
+
+        gone: list[Any] = []
+        middleware, servers = await several(3, app)
+        draining = asyncio.create_task(middleware.drain(30))
+        await asyncio.sleep(15)
+        servers = [server for server in servers if server.is_open]
+        gc.collect()
+        assert [one() is None for one in gone].count(True) == 2
+        await draining
 
     @in_no_time
     async def test_only_its_own(self) -> None:
