@@ -64,10 +64,9 @@ async def turn_away(
             start = {"type": f"{DENIAL}.start", "status": 503, "headers": headers}
             await send(start)
             await send({"type": f"{DENIAL}.body", "body": b""})
-            if _in_a_task():
-                # Returned to before TCP is gone, uvicorn takes this for no answer.
-                for _ in range(TURNS):
-                    await asyncio.sleep(0)
+            # Returned to before TCP is gone, uvicorn takes this for no answer.
+            for _ in range(TURNS):
+                await asyncio.sleep(0)
         elif first != "websocket.disconnect":
             server = find(scope, receive, send)
             if isinstance(server, Server):

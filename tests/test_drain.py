@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import operator
 import sys
 import time
 import weakref
@@ -19,19 +20,12 @@ from asgi_keepalive import KeepaliveMiddleware, get_keepalive
 from asgi_keepalive.servers import find
 from asgi_keepalive.servers.advice import Advice
 
-from .support.applications import accept
+from .support.applications import accept, until_told
 from .support.asking import ASKING
 from .support.fake_loop import START, FakeServer, Puppet, elapsed, fake_loop, in_no_time, ticks
 from .support.middleware import unused
 
 RESTART = {"type": "websocket.disconnect", "code": 1012, "reason": "service restart"}
-
-
-async def until_told(scope: Any, receive: Any, send: Any) -> None:
-    """It returns when it is told of the end."""
-    await accept(receive, send)
-    while (await receive())["type"] != "websocket.disconnect":
-        pass
 
 
 async def several(count: int, app: Any = until_told, **settings: Any) -> tuple[Any, Any]:
@@ -164,6 +158,34 @@ class TestDrain:
         await slow
         assert [len(server.failures) for server in servers] == [1] * 10
         assert elapsed() < 17
+
+    @in_no_time
+    async def test_faster_makes_nobody_later(self) -> None:
+        apps = [Puppet() for _ in range(40)]
+        middleware, servers = await several_puppets(apps)
+        slow = asyncio.create_task(middleware.drain(100))
+        await asyncio.sleep(1)
+        before = [app.keepalive.ends_at or 0 for app in apps]
+        fast = asyncio.create_task(middleware.drain(90))
+        await ticks(10)
+        assert all(map(operator.le, [app.keepalive.ends_at or 0 for app in apps], before))
+        for app in apps:
+            app.returns()
+        await asyncio.gather(slow, fast)
+        assert max(server.failed_at or 0 for server in servers) <= 1
+
+    @in_no_time
+    async def test_some_leave_while_ends_are_planned(self) -> None:
+        apps = [Puppet() for _ in range(100)]
+        middleware, servers = await several_puppets(apps)
+        draining = asyncio.create_task(middleware.drain(5))
+        await ticks(2)
+        for app, server in zip(apps, servers, strict=True):
+            server.disconnect(1001)
+            app.returns()
+        await draining
+        assert sum(len(server.failures) for server in servers) <= 1
+        assert fake_loop().timers() == []
 
     @in_no_time
     async def test_cancelled_it_goes_on(self) -> None:

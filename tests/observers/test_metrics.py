@@ -22,6 +22,7 @@ from asgi_keepalive.observers.metrics import BUCKETS
 from asgi_keepalive.observers.opentelemetry import OpenTelemetryMetrics
 from asgi_keepalive.observers.prometheus import PrometheusMetrics
 
+from ..support.applications import until_told
 from ..support.client import CLOSE, Client
 from ..support.fake_loop import FakeServer, Puppet, in_no_time, ticks
 from ..support.process import started, uvicorn
@@ -50,6 +51,29 @@ async def play(observer: Any) -> FakeServer:
     await server.task
     await asyncio.sleep(65 - 50)
     return still_open
+
+
+async def end_as_planned(observer: Any) -> FakeServer:
+    """Return a connection that has had notice, twice; another ended by age, one in a drain."""
+
+    async def accepted(
+        path: str, app: Any = until_told, **settings: Any
+    ) -> tuple[KeepaliveMiddleware, FakeServer]:
+        middleware = KeepaliveMiddleware(app, ping_interval=None, observers=[observer], **settings)
+        server = FakeServer(middleware, path_template=path)
+        await ticks()
+        return middleware, server
+
+    _, old = await accepted("/old", max_age=10)
+    await old.task
+    middleware, _ = await accepted("/drained")
+    await middleware.drain(1)
+    app = Puppet()
+    _, noticed = await accepted("/noticed", app, max_age=100, notice=50)
+    await asyncio.sleep(60)
+    app.keepalive.configure(max_age=90)
+    await asyncio.sleep(1)
+    return noticed
 
 
 class TestPrometheus:
@@ -140,6 +164,24 @@ class TestPrometheus:
         assert seen["failures_totalfrozen"] == 0
         assert "Traceback" not in process.output
 
+    @in_no_time
+    async def test_planned_ends(self) -> None:
+        registry = CollectorRegistry()
+        _noticed = await end_as_planned(PrometheusMetrics(registry))
+
+        def value(name: str, **labels: str) -> float | None:
+            return registry.get_sample_value(f"asgi_keepalive_{name}", labels)
+
+        for path, ending, by_age, drained in [
+            ("/old", 0, 1, 0),
+            ("/drained", 0, 0, 1),
+            ("/noticed", 1, 0, 0),
+        ]:
+            assert value("ending_connections", path=path) == ending
+            assert value("connections", path=path) == ending
+            assert value("ends_total", path=path, reason="max age") == by_age
+            assert value("ends_total", path=path, reason="service restart") == drained
+
 
 class TestOpenTelemetry:
     @in_no_time
@@ -172,6 +214,29 @@ class TestOpenTelemetry:
         failed = points["asgi_keepalive.connection.failures", "{connection}", "/failed"]
         assert (failed.value, failed.attributes["error.type"]) == (1, "silent")
         assert len(points) == 9
+        with_sdk.shutdown()
+
+    @in_no_time
+    async def test_planned_ends(self) -> None:
+        reader = InMemoryMetricReader()
+        with_sdk = MeterProvider([reader])
+        _noticed = await end_as_planned(OpenTelemetryMetrics(with_sdk))
+        data = reader.get_metrics_data()
+        assert data
+        [scope] = data.resource_metrics[0].scope_metrics
+        values = {
+            (metric.name.rpartition(".")[2], *(point.attributes or {}).values()): point.value  # type: ignore[union-attr]
+            for metric in scope.metrics
+            for point in metric.data.data_points
+            if metric.name in {"asgi_keepalive.connection.ending", "asgi_keepalive.connection.ends"}
+        }
+        assert values == {
+            ("ending", "/old"): 0,
+            ("ending", "/drained"): 0,
+            ("ending", "/noticed"): 1,
+            ("ends", "/old", "max age"): 1,
+            ("ends", "/drained", "service restart"): 1,
+        }
         with_sdk.shutdown()
 
     @in_no_time

@@ -49,3 +49,10 @@ async def app(scope, receive, send):
 app = KeepaliveMiddleware(app, ping_interval=0.1, ping_timeout=0.1, close_timeout=0.1)
 """
 """The source of an application whose silent clients time out at once."""
+
+
+async def until_told(scope: Any, receive: Any, send: Any) -> None:
+    """It returns when it is told of the end."""
+    await accept(receive, send)
+    while (await receive())["type"] != "websocket.disconnect":
+        pass
