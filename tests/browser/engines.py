@@ -84,7 +84,7 @@ def firefox() -> Iterator[Firefox]:
             bin=path,
             port=0,
             headless=True,
-            gecko_log=os.devnull,
+            gecko_log=profiles,  # a file there: an existing one is removed, were it /dev/null
             workspace=profiles,
         )
         try:
