@@ -10,7 +10,7 @@ from typing import Any
 
 from asgi_keepalive import KeepaliveMiddleware, drain
 
-from ..support.applications import accept
+from ..support.applications import accept, lifespan
 
 logging.basicConfig(level=logging.INFO)
 
@@ -22,9 +22,7 @@ def tell(**what: Any) -> None:
 
 async def application(scope: Any, receive: Any, send: Any) -> None:
     if scope["type"] == "lifespan":
-        for done in "startup", "shutdown":
-            await receive()
-            await send({"type": f"lifespan.{done}.complete"})
+        await lifespan(receive, send)
     elif scope["type"] == "http":
         await drain(float(os.environ["DRAIN_WINDOW"]))
         await send({"type": "http.response.start", "status": 204, "headers": []})

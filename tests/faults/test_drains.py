@@ -138,6 +138,7 @@ def test_under_load(command: list[str]) -> None:
     """Each client reads all that was sent to it and one Close frame; frozen ones hold nobody up."""
     times: list[float] = []
     with started(sys.executable, "-m", *command, **SETTINGS) as process:
+        process.wait_for_workers(2 if "2" in command else 1)
         peers = asyncio.run(play(process, times))
         told = {one["number"]: one for one in (process.told() for _ in peers)}
     began, exited = times

@@ -28,12 +28,6 @@ from ..support.shared import hurry, on_a_loop, until
 HOST, PID = socket.gethostname(), os.getpid()
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[RedisServer]:
-    with redis_server() as server:
-        yield server
-
-
 @pytest.fixture
 def url(server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> str:
     server.ask("FLUSHALL")

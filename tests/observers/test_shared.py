@@ -9,7 +9,6 @@ import os
 import socket
 import threading
 import weakref
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -28,16 +27,10 @@ from asgi_keepalive.observers.shared.rows import dump_connection
 from asgi_keepalive.verdict import judge
 
 from ..support.observers import added, overdue, pong
-from ..support.redis import RedisServer, redis_server
+from ..support.redis import RedisServer
 from ..support.shared import counted, hurry, on_a_loop, rows, seen, until
 
 SILENT = judge({}, waited=1, timeout=1, paused=0, stalled=0)
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[RedisServer]:
-    with redis_server() as server:
-        yield server
 
 
 @pytest.fixture

@@ -39,11 +39,6 @@ QUIET = {"ping_interval": 20.0, "ping_timeout": 20.0, "close_timeout": 0.4, "dra
 
 APP = "tests.support.app:app"
 GUNICORN = ["gunicorn", APP, "--bind", "127.0.0.1:PORT", "--graceful-timeout", "4"]
-UP = re.compile(
-    "ASGI server listening|Application startup complete|Running on http.*CTRL . C|Listening on TCP"
-)
-"""What each worker writes once it serves."""
-
 HYPERCORN = ["hypercorn", APP, "--bind", "127.0.0.1:PORT"]
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="starts POSIX processes")
@@ -325,8 +320,7 @@ class TestUvicorn:
 def test_sigterm(command: list[str]) -> None:
     workers = 2 if "--workers" in command else 1
     with started(*command, PING_INTERVAL="20", DRAIN_WINDOW=str(WINDOW)) as process:
-        # One that is still booting loses a SIGTERM, and is killed in the end.
-        wait_until(lambda: len(UP.findall(process.output)) >= workers, timeout=30)
+        process.wait_for_workers(workers)
         clients = [Client(process.port, path="/receive").open() for _ in range(4)]
         pids = {process.told()["pid"] for _ in clients}
         process.popen.send_signal(signal.SIGTERM)

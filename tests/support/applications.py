@@ -13,6 +13,13 @@ async def accept(receive: Any, send: Any, **keys: Any) -> None:
     await send({"type": "websocket.accept", **keys})
 
 
+async def lifespan(receive: Any, send: Any) -> None:
+    """Agree to start and to exit."""
+    for done in "startup", "shutdown":
+        await receive()
+        await send({"type": f"lifespan.{done}.complete"})
+
+
 async def echo(scope: Any, receive: Any, send: Any) -> None:
     await accept(receive, send)
     while (event := await receive())["type"] == "websocket.receive":

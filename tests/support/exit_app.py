@@ -9,7 +9,7 @@ from typing import Any
 
 from asgi_keepalive import KeepaliveMiddleware
 
-from .applications import accept, code_at_exit
+from .applications import accept, code_at_exit, lifespan
 
 
 def tell(**what: Any) -> None:
@@ -18,9 +18,7 @@ def tell(**what: Any) -> None:
 
 async def handler(scope: Any, receive: Any, send: Any) -> None:
     if scope["type"] == "lifespan":
-        for done in "startup", "shutdown":
-            await receive()
-            await send({"type": f"lifespan.{done}.complete"})
+        await lifespan(receive, send)
         return
     path = scope["path"]
     await accept(receive, send)

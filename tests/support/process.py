@@ -17,9 +17,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
+from .server import wait_until
 from .tcp import reserved
 
 ROOT = Path(__file__).parents[2]
+
+
+UP = re.compile(
+    "ASGI server listening|Application startup complete|Running on http.*CTRL . C|Listening on TCP"
+)
+"""What each worker of a server writes once it serves."""
 
 
 class Process:
@@ -84,6 +91,10 @@ class Process:
                 time.sleep(0.05)
             else:
                 return
+
+    def wait_for_workers(self, count: int) -> None:
+        """Wait until so many workers serve: one that is booting loses a SIGTERM."""
+        wait_until(lambda: len(UP.findall(self.output)) >= count, timeout=30)
 
     def close(self) -> None:
         """Let go of what belongs to a process that has ended."""

@@ -22,6 +22,7 @@ from twisted.logger import LogEvent, formatEvent, globalLogPublisher
 
 from asgi_keepalive.extension import Application
 
+from .applications import lifespan
 from .server import LAST_LOOK, Server
 
 APPLICATION_FAILED = (
@@ -124,9 +125,7 @@ def _with_lifespan(app: Application) -> Application:
 
     async def wrapped(scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "lifespan":
-            for done in "startup", "shutdown":
-                await receive()
-                await send({"type": f"lifespan.{done}.complete"})
+            await lifespan(receive, send)
         else:
             await app(scope, receive, send)
 

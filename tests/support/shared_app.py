@@ -8,14 +8,12 @@ from typing import Any
 from asgi_keepalive import KeepaliveMiddleware
 from asgi_keepalive.observers.shared import SharedConnections
 
-from .applications import accept
+from .applications import accept, lifespan
 
 
 async def handler(scope: Any, receive: Any, send: Any) -> None:
     if scope["type"] == "lifespan":
-        for done in "startup", "shutdown":
-            await receive()
-            await send({"type": f"lifespan.{done}.complete"})
+        await lifespan(receive, send)
         return
     await accept(receive, send)
     while (await receive())["type"] != "websocket.disconnect":
