@@ -9,6 +9,7 @@ import os
 import socket
 import threading
 import weakref
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -22,7 +23,8 @@ from asgi_keepalive.observers.shared import (
 )
 from asgi_keepalive.observers.shared.changes import Changes
 from asgi_keepalive.observers.shared.client import Client
-from asgi_keepalive.observers.shared.commands import Command
+from asgi_keepalive.observers.shared.commands import PIECE, Command
+from asgi_keepalive.observers.shared.keys import Keys
 from asgi_keepalive.observers.shared.rows import dump_connection
 from asgi_keepalive.verdict import judge
 
@@ -460,3 +462,29 @@ class TestArguments:
         added(other, 1, path="/b")
         await seen(one, "/a")
         await seen(other, "/b")
+
+
+class TestPaths:
+    """What is collected of paths, which clients choose."""
+
+    def test_those_of_connections_that_were_never_told_are_not_kept(self) -> None:
+        changes = Changes(Keys("test"), "process", 8)
+        one: Any = SimpleNamespace(number=1, path="/one")
+        changes.opened(one)
+        changes.closed(one)
+        assert not changes._changed_paths
+
+    def test_one_that_is_gone_while_others_are_written_is_deleted(self) -> None:
+        changes = Changes(Keys("test"), "process", 8)
+        some: list[Any] = [
+            SimpleNamespace(number=number, path=f"/{number}") for number in range(2 * PIECE)
+        ]
+        for one in some:
+            changes.opened(one)
+        writing = changes._take_paths()
+        _, key, *first = next(writing)
+        gone = next(one for one in some if one.path.encode() not in first)
+        changes.closed(gone)
+        *_, last = writing
+        assert last == ("HDEL", key, gone.path.encode())
+        assert changes._written_paths == {one.path for one in some} - {gone.path}

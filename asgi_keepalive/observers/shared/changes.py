@@ -75,7 +75,10 @@ class Changes:
         self._paths[path] -= 1
         if not self._paths[path]:
             del self._paths[path]
-        self._changed_paths.add(path)
+        if path in self._paths or path in self._written_paths:
+            self._changed_paths.add(path)
+        else:  # nobody will ever ask for it
+            self._changed_paths.discard(path)
         if number in self._written:
             self._closed.append(connection)
 
@@ -156,8 +159,9 @@ class Changes:
 
     def _take_paths(self) -> Iterator[Command]:
         changed, self._changed_paths = self._changed_paths, set()
-        for piece in pieces(changed & self._paths.keys()):
-            self._written_paths.update(piece)
+        present = changed & self._paths.keys()
+        self._written_paths |= present  # first: one that is closed meanwhile is deleted later
+        for piece in pieces(present):
             yield ("HSET", self._keys.paths, *_pairs((encoded(p), self._paths[p]) for p in piece))
         for piece in pieces(changed & self._written_paths - self._paths.keys()):
             self._written_paths.difference_update(piece)
