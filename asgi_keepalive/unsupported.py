@@ -1,7 +1,8 @@
-"""Connections without keepalive, as their server gives no access to Pings.
+"""Connections that are refused, and those without keepalive.
 
-Such a connection is refused where keepalive is required. Otherwise its application runs, and
-nothing of what it and its server say to one another changes.
+A connection is refused in a drain; and where keepalive is required, but its server gives no access
+to Pings. If it is not required the application runs, and nothing of what it and its server say to
+one another changes.
 """
 
 from __future__ import annotations
